@@ -1,0 +1,45 @@
+"""What a party can compute about one job: the only thing a solver needs besides the chain.
+
+`Trace` is implemented by the fast replay (prover.engine) and by the toy trace (protocol.game.toy), which evaluates the
+same descriptors with the reference interpreter and needs no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.numerics.accumulator import Accumulator
+
+Words = NDArray[np.uint32]
+
+
+class Trace(Protocol):
+    """Values of one party's execution. Steps are absolute, from 0; step t leads from state t to state t + 1."""
+
+    def state_words(self, step: int) -> Sequence[Words]:
+        """The slots of the state before ``step``, each flat uint32, in slot order."""
+        ...
+
+    def state_root(self, step: int) -> bytes:
+        """Root of the state before ``step`` (C-6), 32 bytes."""
+        ...
+
+    def node_words(self, step: int, node: int) -> Words:
+        """Output of one node in ``step``, flat uint32."""
+        ...
+
+    def node_roots(self, step: int) -> Sequence[bytes]:
+        """Leaves of the nodes tree of ``step`` (C-11): a tensor root per node, then the next state root."""
+        ...
+
+    def accumulators(self, step: int, node: int, word: int) -> Sequence[Accumulator]:
+        """Leaves of the fold tree of one word before hashing (C-12): R + 1 accumulators, the first empty."""
+        ...
+
+    def input_words(self, input_id: int) -> Words:
+        """One input of the job (C-7), flat uint32."""
+        ...
