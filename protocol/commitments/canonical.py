@@ -24,9 +24,9 @@ _INFINITY: Final = np.uint32(0x7F800000)
 def canonical_words(array: NDArray[Any]) -> Words:
     """Return the words of an array in row-major order: uint32[array.size].
 
-    float32 keeps its bits, except that every NaN becomes 0x7fc00000 and -0 becomes +0. float16 and float64 must
-    hold binary32 numbers, signed integers must lie in [-2**31, 2**31), unsigned ones below 2**32; bool gives 1 or
-    0. The result shares no memory with the array.
+    float32 keeps its bits, except that every NaN becomes 0x7fc00000 and -0 becomes +0. float16 and float64
+    must hold binary32 numbers, signed integers must lie in [-2**31, 2**31), unsigned ones below 2**32; bool
+    gives 1 or 0. The result shares no memory with the array.
 
     Raises:
         MalformedError: a number has no such word, or the dtype is none of these.
@@ -67,6 +67,6 @@ def _float_words(array: NDArray[Any]) -> Words:
 
 
 def is_canonical_f32(words: Words) -> bool:
-    """Return whether no word is -0 or a NaN other than 0x7fc00000 (asked of float inputs and states, P-11)."""
+    """Return whether no word is -0 or a NaN other than 0x7fc00000 (P-11 asks it of inputs and states)."""
     odd_nan = ((words & _MAGNITUDE) > _INFINITY) & (words != NAN_WORD)
     return not bool(np.any(odd_nan | (words == NEGATIVE_ZERO)))

@@ -70,8 +70,8 @@ class Tree:
         """Hash `leaves` (32 bytes each) up to the root.
 
         Raises:
-            MalformedError: a leaf is not 32 bytes long, there are more than 2**height, or the height is not in
-                0..64.
+            MalformedError: a leaf is not 32 bytes long, there are more than 2**height, or the height is not
+                in 0..64.
         """
         for i, leaf in enumerate(leaves):
             if len(leaf) != HASH_BYTES:
@@ -154,7 +154,7 @@ class Tree:
         ]
 
     def children(self, level: int, index: int, fanout_log2: int) -> list[bytes]:
-        """Return the 2**fanout_log2 descendants of node (level, index), fanout_log2 levels below it, in order.
+        """Return the 2**fanout_log2 nodes that lie fanout_log2 levels below node (level, index), in order.
 
         Raises:
             MalformedError: the tree has no such node, or has not so many levels below it.
