@@ -1,4 +1,4 @@
-"""A job: everything that determines one training trajectory, and the terms it is paid on (updates.md, U-1)."""
+"""A job: what determines one training trajectory, and the terms it is paid on (updates.md, U-1)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Geometry:
     """Sizes and tree shapes of a job. Packed into one word in field order (U-1).
 
     Attributes:
-        n_nodes, n_slots, n_inputs: nodes of the program, slots of the state, inputs (input 0 is the link table).
+        n_nodes, n_slots, n_inputs: nodes of the program, slots of the state, inputs (0 is the link table).
         n_rows, batch: rows of the dataset, rows of a step.
         steps, stride: T and C, in steps.
         max_segments: most segments in one update.
