@@ -228,15 +228,19 @@ def _check(terms: Terms):
     assert terms.chain_id == chain.id and terms.board == self, "board: terms are for another board"
     assert terms.requester == msg.sender, "board: not the requester"
     g: uint256 = terms.geometry
-    for field: uint256 in range(8):
+    for field: uint256 in range(job_words.TENSOR_HEIGHT):
         assert job_words.geometry(g, field) > 0, "board: geometry is zero"
-    assert job_words.geometry(g, job_words.STEPS) <= 2**31 and job_words.geometry(g, job_words.STRIDE) <= job_words.geometry(g, job_words.STEPS), "board: steps or stride"
+    steps: uint256 = job_words.geometry(g, job_words.STEPS)
+    assert steps <= 2**31 and job_words.geometry(g, job_words.STRIDE) <= steps, "board: steps or stride"
     assert job_words.geometry(g, job_words.MAX_SEGMENTS) <= MAX_SEGMENTS, "board: max_segments"
     assert job_words.geometry(g, job_words.TENSOR_HEIGHT) <= 26, "board: tensor height"
     fanout: uint256 = job_words.geometry(g, job_words.FANOUT_LOG2)
-    assert fanout >= 1 and fanout <= 8 and job_words.geometry(g, job_words.RANGE_LOG2) <= 6, "board: fan-out or range"
-    assert job_words.clock(terms.clocks, job_words.WINDOW) > 0 and job_words.clock(terms.clocks, job_words.RESPONSE) > 0, "board: window or response is zero"
-    assert job_words.clock(terms.clocks, job_words.OPENING) > 0 and job_words.clock(terms.clocks, job_words.LEASE) > 0, "board: opening or lease is zero"
+    assert fanout >= 1 and fanout <= 8, "board: fan-out or range"
+    assert job_words.geometry(g, job_words.RANGE_LOG2) <= 6, "board: fan-out or range"
+    assert job_words.clock(terms.clocks, job_words.WINDOW) > 0, "board: a clock is zero"
+    assert job_words.clock(terms.clocks, job_words.RESPONSE) > 0, "board: a clock is zero"
+    assert job_words.clock(terms.clocks, job_words.OPENING) > 0, "board: a clock is zero"
+    assert job_words.clock(terms.clocks, job_words.LEASE) > 0, "board: a clock is zero"
     assert terms.expiry > block.timestamp, "board: expired"
     # M-2; the bound on amounts keeps every product below 2^256.
     assert terms.update_bond < MAX_AMOUNT and terms.challenge_bond < MAX_AMOUNT, "board: amount too large"
@@ -300,7 +304,8 @@ def refund(job: bytes32) -> uint256:
     assert length == self.states[job].chain_length, "board: updates are pending"
     assert not self.states[job].refunded, "board: refunded"
     self.states[job].refunded = True
-    amount: uint256 = self.jobs[job].reward * (job_words.segments(self.jobs[job].geometry) - self._next_segment(job))
+    left: uint256 = job_words.segments(self.jobs[job].geometry) - self._next_segment(job)
+    amount: uint256 = self.jobs[job].reward * left
     self.credit[self.jobs[job].requester] += amount
     log Refunded(job=job, amount=amount)
     return amount
