@@ -78,9 +78,9 @@ class Leaf:
             raise MalformedError(
                 f"leaf of rank {rank}: needs at most {MAX_RANK} offsets, sizes, divisors, strides"
             )
-        head = bytes([self.kind, self.source, rank, self.gather_dim, self.gather_leaf, 0, 0, 0])
         pad = (0,) * (MAX_RANK - rank)
         try:
+            head = struct.pack(">5B3x", self.kind, self.source, rank, self.gather_dim, self.gather_leaf)
             head += struct.pack(">II", self.source_id, self.fill)
             body = struct.pack(">4q", *self.offsets, *pad)
             body += struct.pack(">8I", *self.sizes, *pad, *self.divisors, *pad)
@@ -111,7 +111,7 @@ class Node:
 
     @property
     def extent(self) -> int:
-        """Words that the node writes."""
+        """Words that the loops span; what the node writes is this, cut to what a tensor holds (P-6)."""
         return math.prod(self.out)
 
     @property
@@ -132,11 +132,15 @@ class Node:
                 f"node with {len(loops)} loops, {len(self.leaves)} leaves, {len(self.code)} code bytes: "
                 f"at most {MAX_LOOPS}, {MAX_LEAVES}, {MAX_CODE} fit a descriptor"
             )
-        head = bytes([1, self.fold, len(self.out), len(self.reduce), len(self.leaves), len(self.code)])
+        if any(len(row) != len(loops) for leaf in self.leaves for row in leaf.strides):
+            raise MalformedError(f"a leaf has not one stride for each of the {len(loops)} loops; write zeros")
         try:
+            head = struct.pack(
+                ">6B", 1, self.fold, len(self.out), len(self.reduce), len(self.leaves), len(self.code)
+            )
             sizes = struct.pack(">8I", *loops, *((0,) * (MAX_LOOPS - len(loops))))
         except struct.error as error:
-            raise MalformedError(f"a loop size does not fit 32 bits: {error}") from error
+            raise MalformedError(f"the fold or a loop size does not fit its width: {error}") from error
         data = head.ljust(32, b"\0") + sizes + self.code.ljust(64, b"\0")
         return (data + b"".join(leaf.encode() for leaf in self.leaves)).ljust(DESCRIPTOR_BYTES, b"\0")
 
