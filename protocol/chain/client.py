@@ -1,0 +1,265 @@
+"""Transactions and reads, over any JSON-RPC provider.
+
+Every transaction is signed here with the account's key; the node never holds one. Gas limits are explicit,
+because estimating one costs over ten times the transaction itself, and the answer for a move in a game
+depends on when it is asked. A transaction that fails on chain raises the reason that the contract gave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
+from eth_typing import ChecksumAddress, HexStr
+from web3 import HTTPProvider, Web3
+from web3.exceptions import (
+    ContractLogicError,
+    TimeExhausted,
+    TransactionNotFound,
+    Web3Exception,
+    Web3RPCError,
+)
+from web3.providers.base import BaseProvider
+from web3.types import FilterParams, LogReceipt, TxParams, TxReceipt
+
+from protocol.errors import ChainError, RefusedError
+
+DEFAULT_GAS: Final = 3_000_000
+RECEIPT_TIMEOUT: Final = 180.0
+_PRIORITY_FEE: Final = 10**9
+_TRANSPORT_ERRORS: Final = (OSError, TimeExhausted, Web3Exception, ValueError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentTransaction:
+    """One mined transaction of this client.
+
+    Attributes:
+        tag: what it was for, for people and accounting.
+        tx_hash: 32 bytes.
+        gas: gas used, intrinsic and calldata included.
+        block: number of the block that holds it.
+        calldata: length of its data, in bytes.
+        logs: its logs, raw.
+        created: address of the contract that it created, if any.
+    """
+
+    tag: str
+    tx_hash: bytes
+    gas: int
+    block: int
+    calldata: int
+    logs: tuple[LogReceipt, ...] = field(repr=False, default=())
+    created: ChecksumAddress | None = None
+
+
+class Client:
+    """One account (or none, for reading) on one chain.
+
+    Attributes:
+        web3: the web3 instance, for ABI work.
+        chain_id: as the node reported at the start.
+        account: signs; None for a reader.
+        sent: every transaction that this client has sent, in order.
+    """
+
+    def __init__(
+        self, provider: BaseProvider, *, key: bytes | None = None, chain_id: int | None = None
+    ) -> None:
+        """Connect.
+
+        Args:
+            provider: a web3 provider.
+            key: private key, 32 bytes; None to read only.
+            chain_id: what the caller believes to talk to.
+
+        Raises:
+            ChainError: the node does not answer, or is on another chain.
+        """
+        self.web3 = Web3(provider)
+        try:
+            self.chain_id = int(self.web3.eth.chain_id)
+        except _TRANSPORT_ERRORS as error:
+            raise ChainError(
+                f"no answer from the node ({error}); check that it runs and that --rpc names it"
+            ) from error
+        if chain_id is not None and chain_id != self.chain_id:
+            raise ChainError(
+                f"the node is on chain {self.chain_id}, not on chain {chain_id} where the contracts are; "
+                "nothing was sent; use the right --rpc"
+            )
+        self.account: LocalAccount | None = Account.from_key(key) if key is not None else None
+        self.sent: list[SentTransaction] = []
+        self._nonce: int | None = None
+
+    @classmethod
+    def connect(cls, url: str, *, key: bytes | None = None, chain_id: int | None = None) -> Client:
+        """Connect to a JSON-RPC URL over HTTP; arguments and errors as for the constructor."""
+        return cls(HTTPProvider(url, request_kwargs={"timeout": 60}), key=key, chain_id=chain_id)
+
+    @property
+    def address(self) -> ChecksumAddress:
+        """The account's address. Raises ChainError for a client without a key."""
+        return self._signer().address
+
+    def _signer(self) -> LocalAccount:
+        if self.account is None:
+            raise ChainError("this command sends transactions; give a key in GAVEL_KEY or with --key-file")
+        return self.account
+
+    def now(self) -> int:
+        """Timestamp of the latest block, in seconds."""
+        return int(self._latest()["timestamp"])
+
+    def block_number(self) -> int:
+        """Number of the latest block."""
+        return int(self._latest()["number"])
+
+    def _latest(self) -> Mapping[str, Any]:
+        try:
+            return cast(Mapping[str, Any], self.web3.eth.get_block("latest"))
+        except _TRANSPORT_ERRORS as error:
+            raise ChainError(f"the node did not give its latest block ({error})") from error
+
+    def call(self, to: ChecksumAddress, data: bytes) -> bytes:
+        """Return what a call of a view returns, at the latest block.
+
+        Raises:
+            RefusedError: the contract reverts with a named reason.
+            ChainError: any other failure.
+        """
+        request: TxParams = {"to": to, "data": data, "value": self.web3.to_wei(0, "wei")}
+        if self.account is not None:
+            request["from"] = self.account.address
+        return self._eth_call(request, "latest")
+
+    def _eth_call(self, request: TxParams, block: Any) -> bytes:
+        try:
+            return bytes(self.web3.eth.call(request, block))
+        except ContractLogicError as error:
+            raise RefusedError(_reason(error)) from error
+        except _TRANSPORT_ERRORS as error:
+            raise ChainError(f"a call to {request.get('to')!r} failed: {error}") from error
+
+    def code(self, address: ChecksumAddress) -> bytes:
+        """Deployed code of an address; empty where there is none."""
+        try:
+            return bytes(self.web3.eth.get_code(address))
+        except _TRANSPORT_ERRORS as error:
+            raise ChainError(f"the node did not give the code of {address} ({error})") from error
+
+    def logs(
+        self, addresses: Sequence[ChecksumAddress], topics: Sequence[Any], first: int, last: int
+    ) -> list[LogReceipt]:
+        """Logs of some contracts in blocks first..last, both included, in order of the chain."""
+        request: FilterParams = {
+            "address": list(addresses),
+            "topics": list(topics),
+            "fromBlock": cast(Any, first),
+            "toBlock": cast(Any, last),
+        }
+        try:
+            return list(self.web3.eth.get_logs(request))
+        except _TRANSPORT_ERRORS as error:
+            raise ChainError(
+                f"the node did not give the logs of blocks {first} to {last} ({error})"
+            ) from error
+
+    def send(
+        self, to: ChecksumAddress | None, data: bytes, *, tag: str, gas: int = DEFAULT_GAS, value: int = 0
+    ) -> SentTransaction:
+        """Sign and send a transaction and wait until it is mined.
+
+        Args:
+            to: None creates a contract.
+            data: calldata, or creation code.
+            tag: for `sent`.
+            gas: limit.
+            value: wei.
+
+        Raises:
+            RefusedError: it was mined and the contract refused it; carries the reason.
+            ChainError: it was not accepted, not mined in three minutes, or failed without a reason.
+        """
+        signer = self._signer()
+        base_fee = int(self._latest().get("baseFeePerGas", 0))
+        request: TxParams = {
+            "chainId": self.chain_id,
+            "data": data,
+            "gas": gas,
+            "maxFeePerGas": cast(Any, 2 * base_fee + _PRIORITY_FEE),
+            "maxPriorityFeePerGas": cast(Any, _PRIORITY_FEE),
+            "value": cast(Any, value),
+            "type": cast(Any, 2),
+        }
+        if to is not None:
+            request["to"] = to
+        receipt = self._mined(signer, request, tag)
+        if receipt["status"] != 1:
+            self._raise_refusal(signer, request, receipt, tag)
+        created = receipt.get("contractAddress")
+        record = SentTransaction(
+            tag=tag,
+            tx_hash=bytes(receipt["transactionHash"]),
+            gas=int(receipt["gasUsed"]),
+            block=int(receipt["blockNumber"]),
+            calldata=len(data),
+            logs=tuple(receipt["logs"]),
+            created=created,
+        )
+        self.sent.append(record)
+        return record
+
+    def _mined(self, signer: LocalAccount, request: TxParams, tag: str) -> TxReceipt:
+        try:
+            if self._nonce is None:
+                self._nonce = int(self.web3.eth.get_transaction_count(signer.address, "pending"))
+            request["nonce"] = cast(Any, self._nonce)
+            signed = signer.sign_transaction(cast(Any, request))
+            tx_hash = self.web3.eth.send_raw_transaction(signed.raw_transaction)
+            self._nonce += 1
+            return self.web3.eth.wait_for_transaction_receipt(
+                tx_hash, timeout=RECEIPT_TIMEOUT, poll_latency=0.05
+            )
+        except (Web3RPCError, TransactionNotFound, *_TRANSPORT_ERRORS) as error:
+            self._nonce = None  # ask the node again: it may or may not have taken the transaction
+            raise ChainError(
+                f"the transaction for {tag!r} was not mined: {error}; check the account's coins and "
+                "the node, then run the command again: it goes on from what the chain says"
+            ) from error
+
+    def _raise_refusal(self, signer: LocalAccount, request: TxParams, receipt: TxReceipt, tag: str) -> None:
+        replay: TxParams = {"from": signer.address, "data": request["data"], "gas": request["gas"]}
+        replay["value"] = request["value"]
+        if "to" in request:
+            replay["to"] = request["to"]
+        self._eth_call(replay, receipt["blockNumber"])
+        out_of_gas = int(receipt["gasUsed"]) >= int(request["gas"])
+        why = "it ran out of gas" if out_of_gas else "its reason does not show when it is replayed"
+        raise ChainError(
+            f"the transaction for {tag!r} failed on chain and {why}; nothing has changed but its fee"
+        )
+
+
+def _reason(error: ContractLogicError) -> str:
+    text = str(error.message or "")
+    reason = text.removeprefix("execution reverted").removeprefix(": ").strip()
+    return reason.removeprefix("revert: ") or "without a reason (arithmetic, bounds, or no gas)"
+
+
+def read_key(text: str) -> bytes:
+    """Return the 32 bytes of a private key written as hexadecimal digits, with or without ``0x``.
+
+    Raises:
+        ChainError: it is not one. The message does not repeat it.
+    """
+    try:
+        key = bytes.fromhex(HexStr(text.strip()).removeprefix("0x"))
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise ChainError("the key is not 64 hexadecimal digits; write it as 0x and 64 digits")
+    return key

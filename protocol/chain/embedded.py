@@ -1,0 +1,317 @@
+"""An Ethereum chain inside this process: eth-tester's py-evm backend behind the JSON-RPC methods that we use.
+
+Every transaction is mined at once in a block of its own. Blocks follow the wall clock plus what
+`evm_increaseTime` added; they are at least one second apart. The same object serves the demo and the tests
+directly (`EmbeddedProvider`) and other processes over HTTP (`protocol.chain.devnet`), so both see the same.
+"""
+
+from __future__ import annotations
+
+import bisect
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from eth_abi.abi import decode
+from web3.providers.base import BaseProvider
+from web3.types import RPCEndpoint, RPCResponse
+
+CHAIN_ID: Final = 31337
+"""The customary id of development chains."""
+
+BLOCK_GAS_LIMIT: Final = 60_000_000
+DEVELOPMENT_MNEMONIC: Final = "test test test test test test test test test test test junk"
+"""The phrase that every Ethereum development tool uses. Its keys are public: worthless on any other chain."""
+
+_HD_PATH: Final = "m/44'/60'/0'/0"
+_BALANCE: Final = 10**24
+_ZERO_ADDRESS: Final = bytes(20)
+_REVERTED: Final = "execution reverted"
+_ERROR_SELECTOR: Final = bytes.fromhex("08c379a0")
+
+
+class RpcError(Exception):
+    """A JSON-RPC error to hand to the caller; `data` is what a reverted call returned, if it was one."""
+
+    def __init__(self, code: int, message: str, data: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.data = data
+
+
+class EmbeddedChain:
+    """One chain in memory, Prague rules, safe to use from several threads."""
+
+    def __init__(
+        self, *, accounts: int = 10, chain_id: int = CHAIN_ID, genesis_time: int | None = None
+    ) -> None:
+        """Start a chain.
+
+        Args:
+            accounts: prefunded accounts with 10**24 wei each.
+            chain_id: for replay protection.
+            genesis_time: timestamp in seconds; now unless given. Blocks follow the wall clock unless it lies
+                in the future.
+        """
+        from eth_tester import PyEVMBackend
+
+        self._offset = 0
+        self._lock = threading.RLock()
+        self.chain_id = chain_id
+        parameters = PyEVMBackend.generate_genesis_params(
+            {
+                "timestamp": int(time.time()) if genesis_time is None else genesis_time,
+                "gas_limit": BLOCK_GAS_LIMIT,
+            }
+        )
+        self._backend: Any = PyEVMBackend.from_mnemonic(
+            DEVELOPMENT_MNEMONIC,
+            genesis_state_overrides={"balance": _BALANCE},
+            num_accounts=accounts,
+            genesis_parameters=parameters,
+            hd_path=_HD_PATH,
+        )
+        # eth-tester fixes an id of its own in the class that it makes for each chain.
+        type(self._backend.chain).chain_id = chain_id
+        self._receipts: dict[str, dict[str, Any]] = {}
+        self._logs: list[dict[str, Any]] = []
+        self._log_blocks: list[int] = []
+        self._methods: dict[str, Callable[..., Any]] = {
+            "web3_clientVersion": lambda: "gavel-devnet/1",
+            "net_version": lambda: str(self.chain_id),
+            "eth_chainId": lambda: hex(self.chain_id),
+            "eth_syncing": lambda: False,
+            "eth_accounts": list,
+            "eth_blockNumber": lambda: hex(self._block("latest")["number"]),
+            "eth_getBlockByNumber": self._get_block,
+            "eth_getBalance": lambda who, at="latest": hex(self._backend.get_balance(_data(who), _place(at))),
+            "eth_getTransactionCount": lambda who, at="latest": hex(
+                self._backend.get_nonce(_data(who), _place(at))
+            ),
+            "eth_getCode": lambda who, at="latest": _hex(self._backend.get_code(_data(who), _place(at))),
+            "eth_gasPrice": lambda: hex(self._block("latest")["base_fee_per_gas"] + 10**9),
+            "eth_maxPriorityFeePerGas": lambda: hex(10**9),
+            "eth_call": self._call,
+            "eth_sendRawTransaction": self._send,
+            "eth_getTransactionReceipt": lambda tx: self._receipts.get(tx.lower()),
+            "eth_getLogs": self._get_logs,
+            "evm_increaseTime": self._increase_time,
+            "evm_mine": lambda *_: self._mine(),
+        }
+
+    @property
+    def keys(self) -> tuple[bytes, ...]:
+        """Private keys of the prefunded accounts, 32 bytes each; public, see `DEVELOPMENT_MNEMONIC`."""
+        return tuple(key.to_bytes() for key in self._backend.account_keys)
+
+    def rpc(self, method: str, params: list[Any]) -> Any:
+        """Answer one JSON-RPC request with a JSON value.
+
+        Raises:
+            RpcError: unknown method, wrong parameters, a transaction that is not valid, a call that reverts.
+        """
+        from eth_tester.exceptions import BlockNotFound, ValidationError
+        from eth_utils.exceptions import ValidationError as EvmValidationError
+
+        handler = self._methods.get(method)
+        if handler is None:
+            raise RpcError(-32601, f"the method {method} is not offered by this development chain")
+        try:
+            with self._lock:
+                return handler(*params)
+        except BlockNotFound as error:
+            raise RpcError(-32001, str(error)) from error
+        except (ValidationError, EvmValidationError) as error:
+            raise RpcError(-32003, f"transaction refused: {error}") from error
+        except (TypeError, ValueError, KeyError, IndexError) as error:
+            raise RpcError(-32602, f"{method}: parameters not understood ({error})") from error
+
+    def mine_if_behind(self) -> None:
+        """Mine an empty block when the wall clock has passed the last one."""
+        with self._lock:
+            if int(time.time()) + self._offset > self._block("latest")["timestamp"]:
+                self._mine()
+
+    def _block(self, place: str | int) -> dict[str, Any]:
+        return dict(self._backend.get_block_by_number(place, False))
+
+    def _get_block(self, place: str, _full: bool = False) -> dict[str, Any] | None:
+        block = self._block(_place(place))
+        quantities = ("number", "difficulty", "size", "gas_limit", "gas_used", "timestamp")
+        names = {
+            "sha3_uncles": "sha3Uncles",
+            "coinbase": "miner",
+            "logs_bloom": "logsBloom",
+            "base_fee_per_gas": "baseFeePerGas",
+        }
+        out: dict[str, Any] = {name: hex(block[name] or 0) for name in ("number", "difficulty", "size")}
+        for name in (*quantities[3:], "base_fee_per_gas"):
+            out[names.get(name, _camel(name))] = hex(block[name])
+        for name in ("hash", "parent_hash", "nonce", "sha3_uncles", "transactions_root", "state_root"):
+            out[names.get(name, _camel(name))] = _hex(block[name])
+        for name in ("receipts_root", "coinbase", "mix_hash", "extra_data"):
+            out[names.get(name, _camel(name))] = _hex(block[name])
+        out["logsBloom"] = _hex(int(block["logs_bloom"]).to_bytes(256))
+        out["transactions"] = [_hex(tx) for tx in block["transactions"]]
+        out["uncles"] = []
+        return out
+
+    def _call(self, request: dict[str, Any], place: str = "latest", *_: Any) -> str:
+        from eth.vm.spoof import SpoofTransaction
+
+        number = self._block(_place(place))["number"]
+        header = self._backend.chain.get_canonical_block_header_by_number(number)
+        # A view costs nothing, whoever asks: no base fee.
+        vm = self._backend.chain.get_vm(at_header=header.copy(base_fee_per_gas=0))
+        sender = _data(request["from"]) if request.get("from") else _ZERO_ADDRESS
+        unsigned = vm.create_unsigned_transaction(
+            nonce=vm.state.get_nonce(sender),
+            gas_price=0,
+            gas=int(request["gas"], 16) if request.get("gas") else BLOCK_GAS_LIMIT,
+            to=_data(request.get("to") or "0x"),
+            value=int(request.get("value") or "0x0", 16),
+            data=_data(request.get("data") or request.get("input") or "0x"),
+        )
+        computation = vm.state.apply_transaction(SpoofTransaction(unsigned, from_=sender))
+        if computation.is_error:
+            raise _reverted(computation)
+        return _hex(computation.output)
+
+    def _send(self, raw: str) -> str:
+        self._set_time()
+        tx_hash = self._backend.send_raw_transaction(_data(raw))
+        self._backend.mine_blocks(1)
+        receipt = _receipt(self._backend.get_transaction_receipt(tx_hash))
+        self._receipts[receipt["transactionHash"]] = receipt
+        self._logs += receipt["logs"]
+        self._log_blocks += [int(log["blockNumber"], 16) for log in receipt["logs"]]
+        return str(receipt["transactionHash"])
+
+    def _set_time(self) -> None:
+        # py-evm stamps a block when its parent is mined; a transaction belongs to the time it arrives.
+        latest = self._block("latest")["timestamp"]
+        self._backend.chain.set_header_timestamp(max(latest + 1, int(time.time()) + self._offset))
+
+    def _mine(self) -> str:
+        self._set_time()
+        self._backend.mine_blocks(1)
+        return "0x0"
+
+    def _increase_time(self, seconds: int | str) -> int:
+        self._offset += int(seconds, 16) if isinstance(seconds, str) else seconds
+        return self._offset
+
+    def _get_logs(self, request: dict[str, Any]) -> list[dict[str, Any]]:
+        first = self._block(_place(request.get("fromBlock", "latest")))["number"]
+        place = _place(request.get("toBlock", "latest"))
+        last = place if isinstance(place, int) else self._block(place)["number"]
+        address = request.get("address")
+        addresses = {a.lower() for a in ([address] if isinstance(address, str) else address or [])}
+        low = bisect.bisect_left(self._log_blocks, first)
+        high = bisect.bisect_right(self._log_blocks, last)
+        wanted = request.get("topics") or []
+        return [
+            log
+            for log in self._logs[low:high]
+            if (not addresses or log["address"] in addresses) and _topics_match(log["topics"], wanted)
+        ]
+
+
+class EmbeddedProvider(BaseProvider):
+    """web3's way to an `EmbeddedChain` in the same process."""
+
+    def __init__(self, chain: EmbeddedChain) -> None:
+        super().__init__()
+        self.chain = chain
+
+    def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
+        """Answer as an HTTP provider would; errors are values of the response."""
+        return cast(RPCResponse, answer(self.chain, {"id": 1, "method": method, "params": params}))
+
+    def is_connected(self, show_traceback: bool = False) -> bool:  # noqa: ARG002  (web3's signature)
+        return True
+
+
+def answer(chain: EmbeddedChain, request: dict[str, Any]) -> Any:
+    """Return the JSON-RPC response to one request."""
+    head = {"jsonrpc": "2.0", "id": request.get("id")}
+    try:
+        return head | {"result": chain.rpc(str(request.get("method")), list(request.get("params") or []))}
+    except RpcError as error:
+        problem: dict[str, Any] = {"code": error.code, "message": str(error)}
+        if error.data is not None:
+            problem["data"] = error.data
+        return head | {"error": problem}
+
+
+def _hex(value: bytes) -> str:
+    return "0x" + value.hex()
+
+
+def _data(value: str) -> bytes:
+    return bytes.fromhex(value.removeprefix("0x"))
+
+
+def _place(value: str) -> str | int:
+    return int(value, 16) if value.startswith("0x") else value
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(part.title() for part in rest)
+
+
+def _reverted(computation: Any) -> RpcError:
+    from eth.exceptions import Revert
+
+    error = computation.error
+    if not isinstance(error, Revert):
+        return RpcError(-32000, f"{type(error).__name__}: {error}")
+    data = bytes(computation.output)
+    if data[:4] == _ERROR_SELECTOR:
+        return RpcError(3, f"{_REVERTED}: {decode(['string'], data[4:])[0]}", _hex(data))
+    return RpcError(3, _REVERTED, _hex(data))
+
+
+def _receipt(receipt: dict[str, Any]) -> dict[str, Any]:
+    place = {
+        "blockHash": _hex(receipt["block_hash"]),
+        "blockNumber": hex(receipt["block_number"]),
+        "transactionHash": _hex(receipt["transaction_hash"]),
+        "transactionIndex": hex(receipt["transaction_index"]),
+    }
+    logs = [
+        place
+        | {
+            "address": _hex(log["address"]),
+            "data": _hex(log["data"]),
+            "topics": [_hex(topic) for topic in log["topics"]],
+            "logIndex": hex(log["log_index"]),
+            "removed": False,
+        }
+        for log in receipt["logs"]
+    ]
+    created = receipt["contract_address"]
+    return place | {
+        "from": _hex(receipt["from"]),
+        "to": _hex(receipt["to"]) if receipt["to"] else None,
+        "contractAddress": _hex(created) if created else None,
+        "cumulativeGasUsed": hex(receipt["cumulative_gas_used"]),
+        "gasUsed": hex(receipt["gas_used"]),
+        "effectiveGasPrice": hex(receipt["effective_gas_price"]),
+        "status": hex(receipt["status"]),
+        "type": hex(receipt["type"]),
+        "logs": logs,
+        "logsBloom": _hex(bytes(256)),
+    }
+
+
+def _topics_match(topics: list[str], wanted: list[Any]) -> bool:
+    if len(wanted) > len(topics):
+        return False
+    for topic, choice in zip(topics, wanted, strict=False):
+        choices = [choice] if isinstance(choice, str) else choice
+        if choices is not None and topic not in {c.lower() for c in choices}:
+            return False
+    return True
