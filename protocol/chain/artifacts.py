@@ -5,7 +5,7 @@ How contracts name each other. Everything is imported by its absolute path from 
 imported as its own documentation says (``from snekmate.tokens import erc20``) from the installed package, and
 the interfaces that ship with Vyper as ``from ethereum.ercs import IERC20``.
 
-The cache is the folder ``artifacts`` in ``$GAVEL_CACHE``, else ``$XDG_CACHE_HOME/gavel``, else ``~/.cache/gavel``.
+The cache is the folder ``artifacts`` in ``$GAVEL_CACHE``, or in ``gavel`` under the user's cache folder.
 An entry's key covers the compiler, the settings and the text of every source that the contract can reach, so
 entries never go stale; they are written to a temporary name and renamed, so parallel processes may share it.
 """
@@ -115,8 +115,8 @@ def _compile(source: Path) -> Artifact:
     if deployed > MAX_RUNTIME_BYTES:
         raise CompileError(
             f"{source.name} deploys {deployed} bytes of code, {deployed - MAX_RUNTIME_BYTES} more than a "
-            f"chain accepts ({MAX_RUNTIME_BYTES}). Move a part of it to a contract of its own, or compile it with "
-            "`# pragma optimize codesize`"
+            f"chain accepts ({MAX_RUNTIME_BYTES}). Move a part of it to a contract of its own, or compile it "
+            "with `# pragma optimize codesize`"
         )
     return Artifact(
         name=source.stem,

@@ -33,7 +33,7 @@ class Reverted(Exception):  # noqa: N818
 
     Attributes:
         reason: the string of the failed ``assert`` or ``raise``; ``""`` for a failure without one
-            (arithmetic, bounds, ABI); for a call that was halted (out of gas, invalid opcode) pyrevm's own description.
+            (arithmetic, bounds, ABI); for a call that was halted (out of gas) pyrevm's own description.
     """
 
     def __init__(self, reason: str) -> None:
