@@ -39,7 +39,7 @@ def signed(word: int) -> int:
 
 
 def affine(leaf: Leaf, dimension: int, loops: Sequence[int]) -> int:
-    """Return offset + sum of stride * loop index of one dimension (P-3, P-4); 0 where the leaf has no such dimension."""
+    """Return offset + sum of stride * loop index of one dimension (P-3, P-4), 0 if the leaf has it not."""
     if dimension >= leaf.rank:
         return 0
     strides = leaf.strides[dimension]

@@ -1,7 +1,7 @@
 """Node descriptors: the one way to say what a node computes (program.md, P-1 to P-5).
 
-A descriptor is 1024 canonical bytes. `Node` and `Leaf` are its decoded form; `Node.encode` and `Node.decode` are
-exact inverses on everything that is not malformed in the header (P-6).
+A descriptor is 1024 canonical bytes. `Node` and `Leaf` are its decoded form; `Node.encode` and `Node.decode`
+are exact inverses on everything that is not malformed in the header (P-6).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which dataset row stands where in which batch (program.md, P-7).
 
-An epoch is a permutation of the rows, made by a keyed Feistel network, so that the contract can compute any single
-row and nobody stores a shuffled order.
+An epoch is a permutation of the rows, made by a keyed Feistel network, so that the contract can compute any
+single row and nobody stores a shuffled order.
 """
 
 from __future__ import annotations
