@@ -377,7 +377,7 @@ def test_cancel_refund_and_expiry(world: BoardWorld, job: Job, leased: bytes) ->
     world.board.call("cancel", leased, sender=world.requester)
     world.evm.timestamp += 200
     world.board.call("cancel", leased, sender=world.requester)
-    assert world.board.call("job_state", leased)[5] == world.evm.timestamp - 200 + 300
+    assert world.board.call("job_state", leased)[6] == world.evm.timestamp - 200 + 300
     with refuses("board: job has not ended"):
         world.board.call("refund", leased)
     world.evm.timestamp += 101

@@ -1,0 +1,238 @@
+# pragma version 0.4.3
+# pragma nonreentrancy on
+"""
+@title Jobs: terms, notice, leases
+@license Apache-2.0
+@notice A requester opens and funds a job; one leaseholder at a time may post on its tip.
+@dev Rules U-1, U-3, U-9, M-2, M-6.
+"""
+from contracts_vyper import job_words
+from contracts_vyper.board import ledger
+
+uses: ledger
+
+MAX_SEGMENTS: constant(uint256) = 63
+MAX_AMOUNT: constant(uint256) = 2**128
+
+# U-1, in the order that the job id hashes.
+struct Terms:
+    chain_id: uint256
+    board: address
+    requester: address
+    salt: bytes32
+    manifest: bytes32
+    program_root: bytes32
+    inputs_root: bytes32
+    genesis: bytes32
+    seed: bytes32
+    geometry: uint256
+    clocks: uint256
+    expiry: uint256
+    update_bond: uint256
+    challenge_bond: uint256
+    defence_bond: uint256
+    lease_deposit: uint256
+    reward: uint256
+    gas_price: uint256
+    bounty: uint256
+    tip: uint256
+    burn_bps: uint256
+
+struct JobState:
+    next_segment: uint256
+    chain_length: uint256
+    final_length: uint256
+    falls: uint256
+    leaseholder: address
+    lease_due: uint256
+    ends_at: uint256
+    refunded: bool
+
+event JobOpened:
+    job: indexed(bytes32)
+    requester: indexed(address)
+    terms: Terms
+
+event Leased:
+    job: indexed(bytes32)
+    trainer: indexed(address)
+    due: uint256
+
+event LeaseEnded:
+    job: indexed(bytes32)
+    trainer: indexed(address)
+    forfeited: bool
+
+event Cancelled:
+    job: indexed(bytes32)
+    ends_at: uint256
+
+scheduled_gas: public(immutable(uint256))
+jobs: HashMap[bytes32, Terms]
+states: HashMap[bytes32, JobState]
+
+
+@deploy
+def __init__(scheduled_gas_: uint256):
+    """
+    @param scheduled_gas_ Gas that one side of a worst-case dispute may need (M-1).
+    """
+    scheduled_gas = scheduled_gas_
+
+
+@internal
+@view
+def known(job: bytes32) -> bool:
+    return self.jobs[job].board != empty(address)
+
+
+@internal
+@view
+def gas_refund(job: bytes32) -> uint256:
+    return self.jobs[job].gas_price * scheduled_gas
+
+
+@internal
+@view
+def _check(terms: Terms):
+    assert terms.chain_id == chain.id and terms.board == self, "board: terms are for another board"
+    assert terms.requester == msg.sender, "board: not the requester"
+    g: uint256 = terms.geometry
+    for field: uint256 in range(job_words.TENSOR_HEIGHT):
+        assert job_words.geometry(g, field) > 0, "board: geometry is zero"
+    steps: uint256 = job_words.geometry(g, job_words.STEPS)
+    assert steps <= 2**31 and job_words.geometry(g, job_words.STRIDE) <= steps, "board: steps or stride"
+    assert job_words.geometry(g, job_words.MAX_SEGMENTS) <= MAX_SEGMENTS, "board: max_segments"
+    assert job_words.geometry(g, job_words.TENSOR_HEIGHT) <= 26, "board: tensor height"
+    fanout: uint256 = job_words.geometry(g, job_words.FANOUT_LOG2)
+    assert fanout >= 1 and fanout <= 8, "board: fan-out or range"
+    assert job_words.geometry(g, job_words.RANGE_LOG2) <= 6, "board: fan-out or range"
+    assert job_words.clock(terms.clocks, job_words.WINDOW) > 0, "board: a clock is zero"
+    assert job_words.clock(terms.clocks, job_words.RESPONSE) > 0, "board: a clock is zero"
+    assert job_words.clock(terms.clocks, job_words.OPENING) > 0, "board: a clock is zero"
+    assert job_words.clock(terms.clocks, job_words.LEASE) > 0, "board: a clock is zero"
+    assert terms.expiry > block.timestamp, "board: expired"
+    # M-2; the bound on amounts keeps every product below 2^256.
+    assert terms.update_bond < MAX_AMOUNT and terms.challenge_bond < MAX_AMOUNT, "board: amount too large"
+    assert terms.defence_bond < MAX_AMOUNT and terms.lease_deposit < MAX_AMOUNT, "board: amount too large"
+    assert terms.reward < MAX_AMOUNT and terms.gas_price < MAX_AMOUNT, "board: amount too large"
+    assert terms.bounty < MAX_AMOUNT and terms.tip < MAX_AMOUNT, "board: amount too large"
+    assert terms.burn_bps >= 1000 and terms.burn_bps <= 9000, "board: burned share"
+    keep: uint256 = ledger.BPS - terms.burn_bps
+    refund: uint256 = terms.gas_price * scheduled_gas
+    owed: uint256 = (refund + terms.bounty + terms.tip) * ledger.BPS
+    assert terms.update_bond * keep >= owed, "board: update bond too small"
+    assert terms.challenge_bond * keep >= owed, "board: challenge bond too small"
+    assert terms.defence_bond * keep >= (refund + terms.tip) * ledger.BPS, "board: defence bond too small"
+    assert terms.lease_deposit * keep >= terms.tip * ledger.BPS, "board: lease deposit too small"
+    assert terms.reward > 0, "board: no reward"
+
+
+@internal
+def take_job(terms: Terms) -> bytes32:
+    self._check(terms)
+    job: bytes32 = sha256(abi_encode(terms))
+    assert not self.known(job), "board: job exists"
+    self.jobs[job] = terms
+    self.states[job].ends_at = terms.expiry
+    log JobOpened(job=job, requester=msg.sender, terms=terms)
+    ledger.take(msg.sender, terms.reward * job_words.segments(terms.geometry))
+    return job
+
+
+@external
+def cancel(job: bytes32):
+    """
+    @notice Give notice: nothing can be posted after now + notice (U-9). Requester only.
+    @param job Job id.
+    """
+    assert self.jobs[job].requester == msg.sender, "board: not the requester"
+    ends_at: uint256 = block.timestamp + job_words.clock(self.jobs[job].clocks, job_words.NOTICE)
+    # A second cancel finds an earlier end and changes nothing.
+    if ends_at < self.states[job].ends_at:
+        self.states[job].ends_at = ends_at
+        log Cancelled(job=job, ends_at=ends_at)
+
+
+@internal
+def end_lease(job: bytes32):
+    holder: address = self.states[job].leaseholder
+    if holder != empty(address):
+        self.states[job].leaseholder = empty(address)
+        ledger.give(holder, self.jobs[job].lease_deposit)
+        log LeaseEnded(job=job, trainer=holder, forfeited=False)
+
+
+@internal
+def _evict(job: bytes32, resolver: address):
+    holder: address = self.states[job].leaseholder
+    assert holder != empty(address), "board: not leased"
+    assert block.timestamp > self.states[job].lease_due, "board: lease is not late"
+    self.states[job].leaseholder = empty(address)
+    amount: uint256 = self.jobs[job].lease_deposit
+    burned: uint256 = ledger.burn_share(amount, self.jobs[job].burn_bps)
+    tip: uint256 = self.jobs[job].tip
+    ledger.give(resolver, tip)
+    ledger.give(self.jobs[job].requester, amount - burned - tip)
+    log LeaseEnded(job=job, trainer=holder, forfeited=True)
+
+
+@external
+def lease(job: bytes32):
+    """
+    @notice Take the lease of a job: from here to its due time only the sender can post. Takes the lease deposit.
+    @param job Job id.
+    """
+    assert self.known(job), "board: unknown job"
+    if self.states[job].leaseholder != empty(address):
+        assert block.timestamp > self.states[job].lease_due, "board: leased"
+        self._evict(job, msg.sender)
+    assert block.timestamp <= self.states[job].ends_at, "board: job has ended"
+    assert self.states[job].next_segment < job_words.segments(self.jobs[job].geometry), "board: nothing left to post"
+    due: uint256 = block.timestamp + job_words.clock(self.jobs[job].clocks, job_words.LEASE)
+    self.states[job].leaseholder = msg.sender
+    self.states[job].lease_due = due
+    log Leased(job=job, trainer=msg.sender, due=due)
+    ledger.take(msg.sender, self.jobs[job].lease_deposit)
+
+
+@external
+def release(job: bytes32):
+    """
+    @notice Give the lease back in time and get the deposit credited.
+    @param job Job id.
+    """
+    assert self.states[job].leaseholder == msg.sender, "board: not the leaseholder"
+    assert block.timestamp <= self.states[job].lease_due, "board: lease is late"
+    self.end_lease(job)
+
+
+@external
+def evict(job: bytes32):
+    """
+    @notice End a late lease; its deposit is lost (M-6). Anyone; tipped.
+    @param job Job id.
+    """
+    self._evict(job, msg.sender)
+
+
+@external
+@view
+def terms(job: bytes32) -> Terms:
+    """
+    @notice The terms of a job.
+    @param job Job id.
+    @return terms All zero for an unknown job.
+    """
+    return self.jobs[job]
+
+
+@external
+@view
+def job_state(job: bytes32) -> JobState:
+    """
+    @notice What changes in a job.
+    @param job Job id.
+    @return state Lengths of the chain and of its final part, falls, lease, end.
+    """
+    return self.states[job]
