@@ -62,7 +62,7 @@ def tensor_roots(tensors: Sequence[Words], height: int, *, threads: int | None =
     ready = [_ready(words) for words in tensors]
 
     def hash_share(first: int, last: int) -> None:
-        rows = 2 * min(max(pages), 1 << chunk_height) + kernel.SLACK_ROWS
+        rows = 2 * min(max(pages, default=0), 1 << chunk_height) + kernel.SLACK_ROWS
         scratch = np.empty((rows, 8), np.uint32)
         start = 0
         for words, top, count in zip(ready, tops, chunks, strict=True):
