@@ -237,9 +237,7 @@ def subtree(words: Any, first_page: int, pages: int, height: int, nodes: Any) ->
 
 
 @njit([types.void(_Input, types.intp, types.intp, types.intp, _Rows, _Rows)], cache=True, nogil=True)
-def subtree_roots(  # noqa: PLR0917 - kernels take no keywords
-    words: Any, first: int, last: int, height: int, scratch: Any, roots: Any
-) -> None:
+def subtree_roots(words: Any, first: int, last: int, height: int, scratch: Any, roots: Any) -> None:
     """Write the roots of subtrees number `first` to `last` - 1 of `height` to these rows of `roots`."""
     pages = (words.size + PAGE_WORDS - 1) // PAGE_WORDS
     for i in range(first, last):
