@@ -1,7 +1,7 @@
 """Content hashes that name updates and the things of a dispute (updates.md, U-4; dispute.md, D-1, D-3, D-5).
 
-Every id is 32 bytes; integers enter as 32 big-endian bytes, addresses as 20 bytes left-padded to 32. A move that names
-an id can mean nothing else after a reorganisation (I-9).
+Every id is 32 bytes; integers enter as 32 big-endian bytes, addresses as 20 bytes left-padded to 32. A move
+that names an id can mean nothing else after a reorganisation (I-9).
 """
 
 from __future__ import annotations

@@ -116,7 +116,8 @@ class Open:
     Attributes:
         segment: absolute number of the segment.
         salt: 32 bytes of the digest.
-        first, first_path, last, last_path: leaves segment - first segment, and the next, of the history tree (C-9).
+        first, first_path, last, last_path: leaves segment - first segment, and the next, of the
+            history tree (C-9).
     """
 
     update: bytes
@@ -142,7 +143,8 @@ class Commit:
 
     Attributes:
         children: the first child list.
-        first_path, last_path: of the end points, from the leaf to the child above it; empty where there is none.
+        first_path, last_path: of the end points, from the leaf to the child above it; empty where there
+            is none.
         accumulator: 97 bytes at a FOLD position, otherwise empty.
         as_update: the descendant whose trainer (or its delegate) posts, or 32 zero bytes.
     """

@@ -1,7 +1,7 @@
 """What a party can compute about one job: the only thing a solver needs besides the chain.
 
-`Trace` is implemented by the fast replay (prover.engine) and by the toy trace (protocol.game.toy), which evaluates the
-same descriptors with the reference interpreter and needs no torch.
+`Trace` is implemented by the fast replay (prover.engine) and by the toy trace (protocol.game.toy), which
+evaluates the same descriptors with the reference interpreter and needs no torch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Words = NDArray[np.uint32]
 
 
 class Trace(Protocol):
-    """Values of one party's execution. Steps are absolute, from 0; step t leads from state t to state t + 1."""
+    """Values of one party's execution. Steps are absolute, from 0; step t leads from state t to t + 1."""
 
     def state_words(self, step: int) -> Sequence[Words]:
         """The slots of the state before ``step``, each flat uint32, in slot order."""

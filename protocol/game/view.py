@@ -1,7 +1,7 @@
 """What the chain says, as a solver reads it.
 
-`CourtView` is implemented by the pure model (protocol.game.model) and by the chain client (protocol.chain). All of it
-is read afresh before every decision (A-6). Addresses are 20 bytes, ids and roots 32 bytes, times seconds.
+`CourtView` is implemented by the pure model (protocol.game.model) and by the chain client (protocol.chain).
+All of it is read afresh before every decision (A-6). Addresses are 20 bytes, ids and roots 32, times seconds.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ class UpdateStatus(Enum):
 
 
 class DisputeStatus(Enum):
-    """OPEN until it is lost (D-15), or closed: won, or closed because its update is not live (D-16)."""
+    """OPEN until it is LOST (D-15), WON (credited with its update's fall), or CLOSED for its update is gone (D-16)."""
 
     OPEN = "open"
     LOST = "lost"
+    WON = "won"
     CLOSED = "closed"
 
 
@@ -125,8 +126,13 @@ class PositionInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateInfo:
-    """A candidate (D-5); `height` of its tree; `bonded` whether a defence bond is held; `above_standing` whether
-    nothing that it hangs under has fallen and the update is live."""
+    """A candidate (D-5).
+
+    Attributes:
+        height: of its tree.
+        bonded: whether a defence bond is held for it (neither covered, lost nor taken back).
+        above_standing: whether nothing that it hangs under has fallen and the update is live.
+    """
 
     candidate: bytes
     position: bytes
@@ -160,8 +166,8 @@ class BranchInfo:
 
     Attributes:
         turn: whose move it is.
-        due: when that move is due; limit: the due time plus that side's reserve, the last moment. Both 0 when CLOSED or
-            WAITING.
+        due: when that move is due; limit: the due time plus that side's reserve, the last moment. Both 0 when
+            CLOSED or WAITING.
         challenger_reserve, defender_reserve: seconds left, before the move under way draws on them (D-13).
         demanded: the position demanded from here, or None.
     """
@@ -231,7 +237,7 @@ class CourtView(Protocol):
         ...
 
     def children(self, node: bytes, levels: int) -> Sequence[bytes] | None:
-        """The 2^levels nodes that many levels below a hash, if somebody revealed (or committed) them (D-6)."""
+        """The 2^levels nodes that many levels below a hash, if revealed or committed by anyone (D-6)."""
         ...
 
     def page(self, page_hash: bytes) -> bytes | None:

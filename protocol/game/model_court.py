@@ -1,0 +1,405 @@
+"""The court as plain values: reservations, disputes, positions, candidates, reveals (dispute.md, D-1 to D-7).
+
+Written from the rules, to be compared with contracts_vyper/Court.vy. The moves of a branch and the ends of
+things are in `protocol.game.model_play`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Final
+
+from protocol.commitments.tree import height, root_of, verify
+from protocol.errors import MalformedError, RefusedError
+from protocol.game import clock
+from protocol.game.ids import NO_UPDATE, PAGE_LEVELS, Kind, candidate_id, dispute_id, position_id
+from protocol.game.model_board import Board, require
+from protocol.game.moves import Commit, Open, Reserve
+from protocol.game.view import Cursor, DisputeStatus, Turn
+from protocol.job import Job
+from protocol.numerics.accumulator import BYTES, EMPTY, Accumulator
+
+MOST_CANDIDATES: Final = 8
+PAGE_BYTES: Final = 256
+
+
+@dataclass(slots=True)
+class Reservation:
+    """D-1."""
+
+    job: bytes
+    time: int
+    opened: bool = False
+
+
+@dataclass(slots=True)
+class Dispute:
+    """D-2. `demands` holds the time of each demand of this dispute, in order."""
+
+    update: bytes
+    segment: int
+    challenger: bytes
+    reserved_at: int
+    status: DisputeStatus = DisputeStatus.OPEN
+    demands: dict[bytes, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Position:
+    """D-3, D-4. `credit` is the dispute credited with the last fall at it."""
+
+    parent: bytes
+    kind: Kind
+    a: int
+    b: int
+    update: bytes
+    segment: int
+    first: bytes
+    last: bytes
+    word: int
+    fold: int
+    ranges: int
+    demanded_at: int
+    allowance: int
+    ends_at: int
+    reserve: int
+    claimant: bytes
+    own_posted: bool = False
+    candidates: list[bytes] = field(default_factory=list)
+    credit: bytes | None = None
+
+
+@dataclass(slots=True)
+class Candidate:
+    """D-5. `bonded` while a defence bond is held for it."""
+
+    position: bytes
+    root: bytes
+    height: int
+    poster: bytes
+    posted_at: int
+    bonded: bool
+    fallen: bool = False
+
+
+@dataclass(slots=True)
+class Branch:
+    """D-7. `moved_at` is None before the first move."""
+
+    cursor: Cursor
+    challenger_reserve: int
+    defender_reserve: int
+    moved_at: int | None = None
+    demanded: bytes | None = None
+
+
+class Court:
+    """Everything of a dispute up to the candidates, and the classifier's inputs."""
+
+    def __init__(self, board: Board) -> None:
+        """A court without disputes, bound to its board."""
+        self.board = board
+        self.reserved: dict[tuple[bytes, bytes], Reservation] = {}
+        self.disputes: dict[bytes, Dispute] = {}
+        self.positions: dict[bytes, Position] = {}
+        self.candidates: dict[bytes, Candidate] = {}
+        self.branches: dict[tuple[bytes, bytes], Branch] = {}
+        self.traces: dict[bytes, int] = {}
+        self.delegates: set[tuple[bytes, bytes]] = set()
+        self.revealed: dict[tuple[bytes, int], tuple[int, tuple[bytes, ...]]] = {}
+        self.pages: dict[bytes, tuple[int, bytes]] = {}
+
+    def terms(self, update: bytes) -> Job:
+        """Return the terms of the job that an update belongs to."""
+        return self.board.jobs[self.board.updates[update].job].terms
+
+    # ---------------------------------------------------------------- reservation and opening
+
+    def reserve(self, sender: bytes, move: Reserve) -> None:
+        """Lock the challenge bond (D-1)."""
+        require((sender, move.digest) not in self.reserved, "court: reserved")
+        record = self.board.record(move.job)
+        self.board.take(sender, record.terms.money.challenge_bond)
+        self.reserved[sender, move.digest] = Reservation(move.job, self.board.time)
+
+    def cancel_reservation(self, sender: bytes, digest: bytes) -> None:
+        """Take back a reservation that was not opened in V (D-2)."""
+        reservation = self.reserved.get((sender, digest))
+        if reservation is None or reservation.opened:
+            raise RefusedError("court: not reserved")
+        terms = self.board.jobs[reservation.job].terms
+        require(self.board.time > reservation.time + terms.clocks.opening, "court: can still be opened")
+        del self.reserved[sender, digest]
+        self.board.credit(sender, terms.money.challenge_bond)
+
+    def open(self, sender: bytes, move: Open) -> bytes:
+        """Open a reserved dispute; demands STEPS (D-2)."""
+        dispute = dispute_id(update=move.update, segment=move.segment, challenger=sender, salt=move.salt)
+        reservation = self.reserved.get((sender, dispute))
+        if reservation is None or reservation.opened:
+            raise RefusedError("court: not reserved")
+        update = self.board.updates.get(move.update)
+        if update is None or not self.board.is_live(move.update):
+            raise RefusedError("court: update is not live")
+        terms = self.board.jobs[update.job].terms
+        require(reservation.job == update.job, "court: reserved for another job")
+        require(not self.board.is_final(move.update), "court: update is final")
+        # INVARIANT: I-3, nothing is opened after the deadline + V.
+        require(reservation.time <= update.deadline, "court: reserved too late")
+        require(self.board.time <= reservation.time + terms.clocks.opening, "court: opened too late")
+        place = move.segment - update.first_segment
+        require(0 <= place < len(update.states), "court: segment")
+        levels, root = terms.geometry.history_height, update.history_root
+        require(verify(move.first, place, move.first_path, root, height=levels), "court: first state")
+        require(verify(move.last, place + 1, move.last_path, root, height=levels), "court: last state")
+        reservation.opened = True
+        opened = Dispute(move.update, move.segment, sender, reservation.time)
+        self.disputes[dispute] = opened
+        update.open_disputes += 1
+        self.demand(
+            dispute,
+            parent=move.update,
+            kind=Kind.STEPS,
+            a=move.segment,
+            first=move.first,
+            last=move.last,
+            reserve=terms.clocks.reserve,
+        )
+        return dispute
+
+    def demand(
+        self,
+        dispute: bytes,
+        *,
+        parent: bytes,
+        kind: Kind,
+        a: int,
+        reserve: int,
+        b: int = 0,
+        first: bytes = b"",
+        last: bytes = b"",
+        word: int = 0,
+        fold: int = 0,
+        ranges: int = 0,
+    ) -> bytes:
+        """Demand a position; the first demand starts its posting period (D-4)."""
+        mine = self.disputes[dispute]
+        position = position_id(parent, kind, a, b)
+        mine.demands[position] = self.board.time
+        known = self.positions.get(position)
+        if known is not None:
+            if mine.reserved_at < self.disputes[known.claimant].reserved_at:
+                known.claimant = dispute
+            return position
+        clocks = self.terms(mine.update).clocks
+        allowance = 0
+        if kind != Kind.FOLD:
+            self.traces[mine.update] = self.traces.get(mine.update, 0) + 1
+            allowance = clock.posting_allowance(clocks.allowance, self.traces[mine.update])
+        self.positions[position] = Position(
+            parent=parent,
+            kind=kind,
+            a=a,
+            b=b,
+            update=mine.update,
+            segment=mine.segment,
+            first=first,
+            last=last,
+            word=word,
+            fold=fold,
+            ranges=ranges,
+            demanded_at=self.board.time,
+            allowance=allowance,
+            ends_at=self.board.time + allowance + clocks.response + reserve,
+            reserve=reserve,
+            claimant=dispute,
+        )
+        return position
+
+    # ---------------------------------------------------------------- candidates
+
+    def standing_above(self, position: bytes) -> bool:
+        """Whether the update is live and no candidate that the position hangs under has fallen (D-16)."""
+        here = self.positions[position]
+        if here.kind == Kind.STEPS:
+            return self.board.is_live(here.update)
+        above = self.candidates[here.parent]
+        return not above.fallen and self.standing_above(above.position)
+
+    def standing(self, position: bytes) -> bool:
+        """Whether a candidate stands at the position."""
+        return any(not self.candidates[c].fallen for c in self.positions[position].candidates)
+
+    def tree_height(self, position: bytes) -> int:
+        """Return the height of the tree that is committed at a position (C-10, C-11, C-12)."""
+        here = self.positions[position]
+        geometry = self.terms(here.update).geometry
+        if here.kind == Kind.STEPS:
+            return geometry.steps_height
+        return geometry.nodes_height if here.kind == Kind.NODES else height(here.ranges + 1)
+
+    def speaks_for(self, sender: bytes, trainer: bytes) -> bool:
+        """Whether the sender is the trainer or a delegate of it (D-5)."""
+        return sender == trainer or (trainer, sender) in self.delegates
+
+    def commit(self, sender: bytes, move: Commit) -> bytes:
+        """Post a candidate (D-5)."""
+        require(move.position in self.positions, "court: not demanded")
+        here = self.positions[move.position]
+        terms = self.terms(here.update)
+        require(self.standing_above(move.position), "court: fallen above")
+        require(self.board.time <= here.ends_at, "court: posting has ended")
+        own = self._own_side(sender, move.as_update, here)
+        tree_height = self.tree_height(move.position)
+        levels = min(terms.geometry.fanout_log2, tree_height)
+        require(len(move.children) == 1 << levels, "court: children")
+        self._check_ends(move, here, terms, tree_height - levels)
+        root = _root(move.children)
+        candidate = candidate_id(move.position, root)
+        require(candidate not in self.candidates, "court: already posted")
+        require(len(here.candidates) < MOST_CANDIDATES, "court: too many candidates")
+        bonded = not own or here.own_posted
+        if bonded:
+            self.board.take(sender, terms.money.defence_bond)
+        here.own_posted |= own
+        here.candidates.append(candidate)
+        self.candidates[candidate] = Candidate(
+            move.position, root, tree_height, sender, self.board.time, bonded
+        )
+        self.revealed.setdefault((root, levels), (self.board.time, move.children))
+        return candidate
+
+    def _own_side(self, sender: bytes, as_update: bytes, here: Position) -> bool:
+        update = self.board.updates[here.update]
+        if as_update == NO_UPDATE:
+            require(self.speaks_for(sender, update.trainer), "court: not the defence")
+            return True
+        later = self.board.updates.get(as_update)
+        if later is None or not self.board.is_live(as_update):
+            raise RefusedError("court: not a live descendant")
+        require(later.job == update.job and later.index > update.index, "court: not a live descendant")
+        require(self.speaks_for(sender, later.trainer), "court: not the defence")
+        return self.speaks_for(sender, update.trainer)
+
+    @staticmethod
+    def _check_ends(move: Commit, here: Position, terms: Job, below: int) -> None:
+        """Check the end points against the children, `below` levels above the leaves (D-5, P-16)."""
+
+        def stands(leaf: bytes, index: int, path: tuple[bytes, ...]) -> bool:
+            low = index & (1 << below) - 1
+            return verify(leaf, low, path, move.children[index >> below], height=below)
+
+        steps = terms.geometry.steps_of(here.segment)
+        if here.kind == Kind.FOLD:
+            first, last, end = (
+                sha256(EMPTY.to_bytes()).digest(),
+                sha256(move.accumulator).digest(),
+                here.ranges,
+            )
+            require(len(move.accumulator) == BYTES, "court: accumulator")
+            finished = Accumulator.from_bytes(move.accumulator).finish(here.fold)
+            require(finished == here.word, "court: accumulator")
+        else:
+            require(not move.accumulator, "court: accumulator")
+            first, last = here.first, here.last
+            end = steps if here.kind == Kind.STEPS else terms.geometry.n_nodes
+        if here.kind == Kind.NODES:
+            require(not move.first_path, "court: first leaf")
+        else:
+            require(stands(first, 0, move.first_path), "court: first leaf")
+        require(stands(last, end, move.last_path), "court: last leaf")
+
+    # ---------------------------------------------------------------- reveals
+
+    def reveal(self, children: tuple[bytes, ...]) -> None:
+        """Reveal the children of the hash that they make (D-6)."""
+        levels = len(children).bit_length() - 1
+        require(1 <= levels <= 8 and len(children) == 1 << levels, "court: children")
+        key = (_root(children), levels)
+        require(key not in self.revealed, "court: revealed")
+        self.revealed[key] = (self.board.time, children)
+
+    def reveal_page(self, page: bytes) -> None:
+        """Reveal the bytes of a page (D-6)."""
+        require(len(page) == PAGE_BYTES, "court: page")
+        key = sha256(page).digest()
+        require(key not in self.pages, "court: revealed")
+        self.pages[key] = (self.board.time, page)
+
+    def revealed_at(self, cursor: Cursor, levels: int) -> int | None:
+        """Return when what is below a cursor was revealed (D-6)."""
+        known: tuple[int, object] | None
+        if levels == PAGE_LEVELS:
+            known = self.pages.get(cursor.hash)
+        else:
+            known = self.revealed.get((cursor.hash, levels))
+        return None if known is None else known[0]
+
+    # ---------------------------------------------------------------- branches
+
+    def levels(self, dispute: bytes, cursor: Cursor) -> int:
+        """Return the number of levels that one reveal under the cursor spans (D-6, D-8)."""
+        if cursor.kind == Kind.PAGE:
+            return PAGE_LEVELS
+        return min(self.terms(self.disputes[dispute].update).geometry.fanout_log2, cursor.height)
+
+    def branch(self, dispute: bytes, candidate: bytes) -> Branch:
+        """Return a branch as it is, before its first move too (D-7, D-13).
+
+        Raises:
+            RefusedError: the dispute has not demanded the candidate's position.
+        """
+        require(dispute in self.disputes and candidate in self.candidates, "court: no such branch")
+        mine, posted = self.disputes[dispute], self.candidates[candidate]
+        require(posted.position in mine.demands, "court: no such branch")
+        known = self.branches.get((dispute, candidate))
+        if known is not None:
+            return known
+        here = self.positions[posted.position]
+        clocks = self.terms(mine.update).clocks
+        challenger_reserve = clocks.reserve
+        if here.kind != Kind.STEPS:
+            challenger_reserve = self.branch(dispute, here.parent).challenger_reserve
+        return Branch(
+            cursor=Cursor(kind=here.kind, hash=posted.root, height=posted.height, index=0, node=0),
+            challenger_reserve=challenger_reserve,
+            defender_reserve=clock.reserve_after_posting(
+                here.reserve, here.demanded_at, here.allowance, clocks.response, posted.posted_at
+            ),
+        )
+
+    def judge(self, dispute: bytes, candidate: bytes) -> clock.Judgement:
+        """Classify a branch now (D-12)."""
+        branch = self.branch(dispute, candidate)
+        mine, posted = self.disputes[dispute], self.candidates[candidate]
+        standing = not posted.fallen and self.standing_above(posted.position)
+        if mine.status != DisputeStatus.OPEN or not standing:
+            return clock.Judgement(turn=Turn.CLOSED, due=0, limit=0, defender_overrun=0)
+        if branch.demanded is not None:
+            return clock.Judgement(turn=Turn.WAITING, due=0, limit=0, defender_overrun=0)
+        demanded_at = mine.demands[posted.position]
+        levels = self.levels(dispute, branch.cursor)
+        revealed_at = self.revealed_at(branch.cursor, levels)
+        if levels == 0:
+            revealed_at = branch.moved_at if branch.moved_at is not None else demanded_at
+        return clock.judge(
+            self.board.time,
+            clock.BranchTimes(
+                posted_at=posted.posted_at,
+                demanded_at=demanded_at,
+                allowance=self.positions[posted.position].allowance,
+                response=self.terms(mine.update).clocks.response,
+                moved_at=branch.moved_at,
+                revealed_at=revealed_at,
+                challenger_reserve=branch.challenger_reserve,
+                defender_reserve=branch.defender_reserve,
+            ),
+        )
+
+
+def _root(children: tuple[bytes, ...]) -> bytes:
+    try:
+        return root_of(children)
+    except MalformedError as error:
+        raise RefusedError("court: children") from error

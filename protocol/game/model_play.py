@@ -1,0 +1,291 @@
+"""The moves of a branch, and how candidates, disputes and updates end (dispute.md, D-8 to D-16)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from hashlib import sha256
+from typing import Final
+
+from protocol.commitments.tree import ZERO, verify
+from protocol.errors import RefusedError
+from protocol.game.ids import Kind
+from protocol.game.model_board import require
+from protocol.game.model_court import PAGE_BYTES, Branch, Candidate, Court, Position
+from protocol.game.moves import Prove, Select, SelectStep, SelectWord
+from protocol.game.view import Cursor, DisputeStatus, Turn
+from protocol.program import leaf as leaves
+from protocol.program.leaf import ProofContext
+
+PAGE_HEIGHT: Final = 6
+_LISTS: Final = (Kind.STEPS, Kind.NODES, Kind.TENSOR, Kind.STATE, Kind.FOLD)
+_OWN_MOVES: Final = (Kind.STEPS, Kind.STATE, Kind.FOLD)
+"""Trees whose leaves `select` does not reach (D-8)."""
+
+
+class Play(Court):
+    """The court, with the moves below the candidates."""
+
+    # ---------------------------------------------------------------- moves of the challenger
+
+    def _turn(self, sender: bytes, dispute: bytes, candidate: bytes) -> tuple[Branch, int]:
+        """Refuse unless the sender may move in the branch; return it and its reveal's overrun (D-12)."""
+        require(dispute in self.disputes, "court: no such branch")
+        require(self.disputes[dispute].challenger == sender, "court: not the challenger")
+        branch = self.branch(dispute, candidate)
+        require(self.judge(dispute, candidate).turn == Turn.CHALLENGER, "court: not your turn")
+        return branch, self.levels(dispute, branch.cursor)
+
+    def _moved(self, dispute: bytes, candidate: bytes, cursor: Cursor) -> Branch:
+        """Record a move: both reserves pay for what was late (D-13)."""
+        judgement = self.judge(dispute, candidate)
+        branch = self.branch(dispute, candidate)
+        late = max(0, self.board.time - judgement.due)
+        moved = Branch(
+            cursor=cursor,
+            challenger_reserve=branch.challenger_reserve - late,
+            defender_reserve=branch.defender_reserve - judgement.defender_overrun,
+            moved_at=self.board.time,
+        )
+        self.branches[dispute, candidate] = moved
+        return moved
+
+    def select(self, sender: bytes, move: Select) -> None:
+        """Move the cursor down (D-8)."""
+        branch, levels = self._turn(sender, move.dispute, move.candidate)
+        cursor = branch.cursor
+        require(cursor.kind in _LISTS and levels > 0, "court: nothing to select")
+        left = cursor.height - levels
+        require(left > 0 or cursor.kind not in _OWN_MOVES, "court: last level")
+        require(verify(move.leaf, move.index, move.path, cursor.hash, height=levels), "court: path")
+        index = (cursor.index << levels) + move.index
+        below = replace(cursor, hash=move.leaf, height=left, index=index)
+        if left == 0 and cursor.kind == Kind.NODES:
+            geometry = self.terms(self.disputes[move.dispute].update).geometry
+            require(index <= geometry.n_nodes, "court: no such node")
+            below = replace(below, kind=Kind.STATE, height=geometry.state_height, index=0)
+            if index < geometry.n_nodes:
+                below = replace(below, kind=Kind.TENSOR, height=geometry.tensor_height, node=index)
+        if below.kind == Kind.TENSOR and below.height == 0 and below.hash != ZERO:
+            below = replace(below, kind=Kind.PAGE, height=PAGE_HEIGHT)
+        self._moved(move.dispute, move.candidate, below)
+
+    def select_step(self, sender: bytes, move: SelectStep) -> bytes:
+        """Select the first wrong step; demands NODES (D-9)."""
+        branch, levels = self._turn(sender, move.dispute, move.candidate)
+        cursor = branch.cursor
+        require(cursor.kind == Kind.STEPS and cursor.height == levels, "court: not at a step")
+        require(verify(move.leaf, move.index, move.path, cursor.hash, height=levels), "court: path")
+        step = (cursor.index << levels) + move.index
+        mine = self.disputes[move.dispute]
+        steps = self.terms(mine.update).geometry.steps_of(mine.segment)
+        require(1 <= step <= steps, "court: no such step")
+        posted = self.candidates[move.candidate]
+        before_stands = verify(move.before, step - 1, move.before_path, posted.root, height=posted.height)
+        require(before_stands, "court: state before")
+        moved = self._moved(move.dispute, move.candidate, cursor)
+        moved.demanded = self.demand(
+            move.dispute,
+            parent=move.candidate,
+            kind=Kind.NODES,
+            a=step,
+            first=move.before,
+            last=move.leaf,
+            reserve=moved.defender_reserve,
+        )
+        return moved.demanded
+
+    def select_word(self, sender: bytes, move: SelectWord) -> bytes:
+        """Select the first wrong word of a long fold; demands FOLD (D-10)."""
+        branch, _ = self._turn(sender, move.dispute, move.candidate)
+        cursor = branch.cursor
+        require(cursor.kind == Kind.PAGE, "court: not at a page")
+        require(0 <= move.index < 1 << PAGE_HEIGHT, "court: index")
+        page_fits = len(move.page) == PAGE_BYTES and sha256(move.page).digest() == cursor.hash
+        require(page_fits, "court: page")
+        terms = self.terms(self.disputes[move.dispute].update)
+        word_index = (cursor.index << PAGE_HEIGHT) + move.index
+        fold, ranges = leaves.fold_shape(
+            program_root=terms.program_root,
+            n_nodes=terms.geometry.n_nodes,
+            node=cursor.node,
+            range_log2=terms.geometry.range_log2,
+            tensor_height=terms.geometry.tensor_height,
+            word_index=word_index,
+            opening=move.opening,
+        )
+        moved = self._moved(move.dispute, move.candidate, cursor)
+        moved.demanded = self.demand(
+            move.dispute,
+            parent=move.candidate,
+            kind=Kind.FOLD,
+            a=cursor.node,
+            b=word_index,
+            word=int.from_bytes(move.page[4 * move.index : 4 * move.index + 4], "big"),
+            fold=fold,
+            ranges=ranges,
+            reserve=moved.defender_reserve,
+        )
+        return moved.demanded
+
+    def proof_context(self, dispute: bytes, candidate: bytes) -> ProofContext:
+        """Return what a proof at the cursor of a branch must show (P-15).
+
+        Raises:
+            RefusedError: no leaf stands directly below the cursor.
+        """
+        cursor = self.branch(dispute, candidate).cursor
+        provable = cursor.kind == Kind.PAGE or (
+            cursor.kind in (Kind.TENSOR, Kind.STATE, Kind.FOLD)
+            and cursor.height == self.levels(dispute, cursor)
+        )
+        require(provable, "court: not at a last level")
+        posted = self.candidates[candidate]
+        here = self.positions[posted.position]
+        nodes, fold_root, node, word_index = posted, ZERO, cursor.node, 0
+        if here.kind == Kind.FOLD:
+            nodes, fold_root, node, word_index = self.candidates[here.parent], posted.root, here.a, here.b
+        step = self.positions[nodes.position]
+        terms = self.terms(here.update)
+        geometry = terms.geometry
+        return ProofContext(
+            program_root=terms.program_root,
+            inputs_root=terms.inputs_root,
+            seed=terms.seed,
+            nodes_root=nodes.root,
+            pre_state=step.first,
+            fold_root=fold_root,
+            cursor=cursor.hash,
+            kind=int(cursor.kind),
+            cursor_height=cursor.height,
+            cursor_index=cursor.index,
+            node=node,
+            word_index=word_index,
+            step=step.segment * geometry.stride + step.a - 1,
+            n_nodes=geometry.n_nodes,
+            n_slots=geometry.n_slots,
+            n_inputs=geometry.n_inputs,
+            n_rows=geometry.n_rows,
+            batch=geometry.batch,
+            tensor_height=geometry.tensor_height,
+            range_log2=geometry.range_log2,
+        )
+
+    def prove(self, sender: bytes, move: Prove) -> bool:
+        """Judge a leaf; True if the candidate fell, False if the dispute is lost (D-11)."""
+        self._turn(sender, move.dispute, move.candidate)
+        context = self.proof_context(move.dispute, move.candidate)
+        fault = leaves.verdict(context, move.index, move.witness)
+        if fault:
+            posted = self.candidates[move.candidate]
+            self._fall(move.candidate, self._credit_at(posted.position, move.dispute))
+        else:
+            self._lose(move.dispute, move.candidate, resolver=None)
+        return fault
+
+    # ---------------------------------------------------------------- ends
+
+    def _open(self, dispute: bytes) -> bool:
+        return self.disputes[dispute].status == DisputeStatus.OPEN
+
+    def _credit_at(self, position: bytes, shown_by: bytes | None) -> bytes:
+        """Return the dispute credited with a fall decided at a position (D-14)."""
+        here = self.positions[position]
+        if self._open(here.claimant):
+            return here.claimant
+        return shown_by or here.credit or here.claimant
+
+    def _fall(self, candidate: bytes, credit: bytes) -> None:
+        posted: Candidate = self.candidates[candidate]
+        here: Position = self.positions[posted.position]
+        posted.fallen = True
+        here.credit = credit
+        if posted.bonded:
+            posted.bonded = False
+            job = self.board.updates[here.update].job
+            self.board.lose_defence_bond(job, self.disputes[credit].challenger)
+
+    def _lose(self, dispute: bytes, candidate: bytes, resolver: bytes | None) -> None:
+        lost = self.disputes[dispute]
+        lost.status = DisputeStatus.LOST
+        update = self.board.updates[lost.update]
+        update.open_disputes -= 1
+        self.board.lose_challenge_bond(update.job, resolver, self.candidates[candidate].poster)
+
+    def silence(self, dispute: bytes, candidate: bytes) -> None:
+        """Fell a candidate whose defence is late (D-14)."""
+        late = self.judge(dispute, candidate).turn == Turn.DEFENDER_LATE
+        require(late, "court: defence is not late")
+        self._fall(candidate, self._credit_at(self.candidates[candidate].position, dispute))
+
+    def timeout(self, sender: bytes, dispute: bytes, candidate: bytes) -> None:
+        """End a dispute whose challenger is late (D-15)."""
+        late = self.judge(dispute, candidate).turn == Turn.CHALLENGER_LATE
+        require(late, "court: challenger is not late")
+        self._lose(dispute, candidate, resolver=sender)
+
+    def _empty(self, position: bytes) -> bool:
+        """Whether a position has ended and no candidate stands there (D-14)."""
+        return self.board.time > self.positions[position].ends_at and not self.standing(position)
+
+    def settle(self, sender: bytes, position: bytes) -> None:
+        """Fell what hangs above an ended and empty position, upward (D-14)."""
+        require(position in self.positions, "court: not demanded")
+        require(self.standing_above(position), "court: fallen above")
+        require(self._empty(position), "court: position is not empty")
+        update = self.positions[position].update
+        require(not self.board.is_final(update), "court: update is final")
+        credit = self._credit_at(position, None)
+        while self._empty(position):
+            here = self.positions[position]
+            if here.kind == Kind.STEPS:
+                self._fell(sender, update, credit)
+                return
+            self._fall(here.parent, credit)
+            position = self.candidates[here.parent].position
+
+    def _fell(self, resolver: bytes, update: bytes, credit: bytes) -> None:
+        credited = self.disputes[credit]
+        record = self.board.updates[update]
+        if self._open(credit):
+            credited.status = DisputeStatus.WON
+            record.open_disputes -= 1
+            bond = self.terms(update).money.challenge_bond
+            self.board.credit(credited.challenger, bond)
+        self.board.fell(update, resolver, credited.challenger)
+
+    def close(self, dispute: bytes) -> None:
+        """Give an open dispute of an update that is gone its bond back, and its share (D-16)."""
+        if dispute not in self.disputes or not self._open(dispute):
+            raise RefusedError("court: dispute is not open")
+        closed = self.disputes[dispute]
+        require(not self.board.is_live(closed.update), "court: update is live")
+        closed.status = DisputeStatus.CLOSED
+        record = self.board.updates[closed.update]
+        record.open_disputes -= 1
+        bond = self.terms(closed.update).money.challenge_bond
+        self.board.credit(closed.challenger, bond + record.moot_share)
+
+    def free(self, candidate: bytes) -> None:
+        """Give the defence bond of a surviving candidate back (D-16)."""
+        require(candidate in self.candidates, "court: no such candidate")
+        posted = self.candidates[candidate]
+        require(posted.bonded, "court: no bond")
+        update = self.positions[posted.position].update
+        over = self.board.is_final(update) or not self.standing_above(posted.position)
+        require(over, "court: still at stake")
+        posted.bonded = False
+        self.board.credit(posted.poster, self.terms(update).money.defence_bond)
+
+    def bonds(self) -> int:
+        """Return the challenge and defence bonds that the board holds for the court (I-1)."""
+        total = 0
+        for reservation in self.reserved.values():
+            if not reservation.opened:
+                total += self.board.jobs[reservation.job].terms.money.challenge_bond
+        for dispute in self.disputes.values():
+            if dispute.status == DisputeStatus.OPEN:
+                total += self.terms(dispute.update).money.challenge_bond
+        for posted in self.candidates.values():
+            if posted.bonded:
+                total += self.terms(self.positions[posted.position].update).money.defence_bond
+        return total
