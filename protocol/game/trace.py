@@ -6,7 +6,8 @@ evaluates the same descriptors with the reference interpreter and needs no torch
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -43,3 +44,28 @@ class Trace(Protocol):
     def input_words(self, input_id: int) -> Words:
         """One input of the job (C-7), flat uint32."""
         ...
+
+
+OutputHook = Callable[[int, int, Words], Words]
+NextStateHook = Callable[[int, list[Words]], list[Words]]
+AccumulatorsHook = Callable[[int, int, int, list[Accumulator]], list[Accumulator]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """How a trace deviates from the honest one: an adversary is honest code with a hook (None changes nothing).
+
+    Whatever is computed later is computed from what the hook returned, so a liar is consistent.
+
+    Attributes:
+        output: (step, node, its words) -> its words; a longer or shorter array makes false padding.
+        next_state: (step, slots after it) -> slots after it; more slots than the program has make false padding.
+        accumulators: (step, node, word, R + 1 accumulators) -> the same number of accumulators.
+    """
+
+    output: OutputHook | None = None
+    next_state: NextStateHook | None = None
+    accumulators: AccumulatorsHook | None = None
+
+
+HONEST = Hooks()

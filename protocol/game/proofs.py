@@ -1,0 +1,176 @@
+"""Where a branch is in terms of the job, and the witness that proves a leaf there (program.md, P-13, P-15)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from protocol.commitments.tree import ZERO, Tree
+from protocol.errors import MismatchError
+from protocol.game.ids import Kind
+from protocol.game.openings import Committed, Openings, path_in_list
+from protocol.game.view import CandidateInfo, CourtView, Cursor, PositionInfo
+from protocol.job import Job
+from protocol.numerics.accumulator import Accumulator
+from protocol.program.descriptor import Source
+from protocol.program.leaf import ProofContext
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """A candidate in terms of the job.
+
+    Attributes:
+        candidate, position: what is attacked.
+        nodes: the NODES candidate that a proof here reads operands under; the candidate itself, or for FOLD the one above.
+            None for STEPS.
+        step: absolute step of NODES and FOLD; 0 for STEPS.
+        pre_state: accepted state root before that step.
+    """
+
+    candidate: CandidateInfo
+    position: PositionInfo
+    nodes: CandidateInfo | None
+    step: int
+    pre_state: bytes
+
+
+def site(view: CourtView, job: Job, candidate: CandidateInfo) -> Site:
+    """Resolve a candidate."""
+    position = view.position(candidate.position)
+    nodes = candidate if position.kind == Kind.NODES else None
+    if position.kind == Kind.FOLD:
+        nodes = view.candidate(position.parent)
+    of_step = None if nodes is None else view.position(nodes.position)
+    return Site(
+        candidate=candidate,
+        position=position,
+        nodes=nodes,
+        step=0 if of_step is None else of_step.segment * job.geometry.stride + of_step.a - 1,
+        pre_state=ZERO if of_step is None else of_step.first,
+    )
+
+
+def position_tree(openings: Openings, here: PositionInfo, step: int) -> Tree:
+    """Return this party's own tree for a position (D-3); `step` as in `Site`."""
+    if here.kind == Kind.STEPS:
+        return openings.steps_tree(here.segment)
+    if here.kind == Kind.NODES:
+        return openings.nodes_tree(step)
+    return openings.fold_tree(step, here.a, here.b)
+
+
+def cursor_tree(openings: Openings, place: Site, cursor: Cursor) -> Tree:
+    """Return this party's own tree that corresponds to the one a cursor stands in (a PAGE stands in its tensor)."""
+    if cursor.kind in (Kind.TENSOR, Kind.PAGE):
+        return openings.tensor_tree(Source.NODE, cursor.node, place.step)
+    if cursor.kind == Kind.STATE:
+        return openings.state_tree(place.step + 1)
+    return position_tree(openings, place.position, place.step)
+
+
+def proof_context(job: Job, place: Site, cursor: Cursor) -> ProofContext:
+    """Return what the verifier will be handed for a proof at the cursor (P-15).
+
+    Raises:
+        MismatchError: the site is a STEPS candidate, where nothing can be proven.
+    """
+    if place.nodes is None:
+        raise MismatchError("no leaf of a STEPS commitment can be proven; select a step instead")
+    folding = place.position.kind == Kind.FOLD
+    geometry = job.geometry
+    return ProofContext(
+        program_root=job.program_root,
+        inputs_root=job.inputs_root,
+        seed=job.seed,
+        nodes_root=place.nodes.root,
+        pre_state=place.pre_state,
+        fold_root=place.candidate.root if folding else ZERO,
+        cursor=cursor.hash,
+        kind=int(cursor.kind),
+        cursor_height=cursor.height,
+        cursor_index=cursor.index,
+        node=place.position.a if folding else cursor.node,
+        word_index=place.position.b if folding else 0,
+        step=place.step,
+        n_nodes=geometry.n_nodes,
+        n_slots=geometry.n_slots,
+        n_inputs=geometry.n_inputs,
+        n_rows=geometry.n_rows,
+        batch=geometry.batch,
+        tensor_height=geometry.tensor_height,
+        range_log2=geometry.range_log2,
+    )
+
+
+class TraceOpener:
+    """Opens operands from one's own trace, and the commitment under attack from what was revealed.
+
+    Implements `protocol.program.witness.Opener`. Below the first difference both sides agree.
+    """
+
+    def __init__(self, view: CourtView, openings: Openings, place: Site, cursor: Cursor) -> None:
+        """An opener for one cursor."""
+        self._view = view
+        self._openings = openings
+        self._place = place
+        self._cursor = cursor
+
+    def descriptor(self, node: int, /) -> tuple[bytes, Sequence[bytes]]:
+        """Return the 1024 bytes of a descriptor and its path (C-8)."""
+        return self._openings.program.nodes[node].encode(), self._openings.program_tree().path(node)
+
+    def tensor_root(self, source: Source, source_id: int, /) -> bytes:
+        """Return the root of an operand's tensor."""
+        return self._openings.source_tree(source, self._place.step).node(0, source_id)
+
+    def source_path(self, source: Source, source_id: int, /) -> Sequence[bytes]:
+        """Return its path: for a node under the root that the other side committed."""
+        own = self._openings.source_tree(source, self._place.step)
+        if source != Source.NODE or self._place.nodes is None:
+            return own.path(source_id)
+        return self._committed(own, self._place.nodes.root).path(source_id)
+
+    def page(self, source: Source, source_id: int, page: int, /) -> tuple[bytes | None, Sequence[bytes]]:
+        """Return a page of that tensor and its siblings."""
+        tree = self._openings.tensor_tree(source, source_id, self._place.step)
+        return self._openings.page(source, source_id, self._place.step, page), tree.path(page)
+
+    def committed_leaf(self, index: int, /) -> tuple[bytes, Sequence[bytes]]:
+        """Return a leaf below the cursor as it was committed."""
+        children = committed_children(self._view, self._cursor, self._cursor.height)
+        return children[index], path_in_list(children, index)
+
+    def committed_page(self) -> bytes:
+        """Return the page that hashes to the cursor."""
+        return committed_page(self._view, self._cursor)
+
+    def accumulator(self, number: int, /) -> tuple[Accumulator, Sequence[bytes]]:
+        """Return a leaf of the fold tree under attack and its path."""
+        here, step = self._place.position, self._place.step
+        own = self._openings.fold_tree(step, here.a, here.b)
+        accumulators = self._openings.trace.accumulators(step, here.a, here.b)
+        return accumulators[number], self._committed(own, self._place.candidate.root).path(number)
+
+    def _committed(self, own: Tree, root: bytes) -> Committed:
+        return Committed(self._view, own=own, root=root, fanout_log2=self._openings.geometry.fanout_log2)
+
+
+def committed_children(view: CourtView, cursor: Cursor, levels: int) -> Sequence[bytes]:
+    """Return what was revealed below a cursor; a tree of height 0 is its own leaf.
+
+    Raises:
+        MismatchError: nothing was, though it is the challenger's turn.
+    """
+    children = [cursor.hash] if levels == 0 else view.children(cursor.hash, levels)
+    if children is None:
+        raise MismatchError(f"the children of {cursor.hash.hex()} are not revealed; read the chain again")
+    return children
+
+
+def committed_page(view: CourtView, cursor: Cursor) -> bytes:
+    """Return the page that hashes to the cursor. Raises MismatchError if it is not revealed."""
+    page = view.page(cursor.hash)
+    if page is None:
+        raise MismatchError(f"the page {cursor.hash.hex()} is not revealed; read the chain again")
+    return page
