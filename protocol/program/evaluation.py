@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from protocol.numerics.accumulator import EMPTY, Accumulator
-from protocol.numerics.expression import fold_term, is_well_formed, map_word
+from protocol.numerics.expression import fold_term, map_word
 from protocol.numerics.opcodes import Fold
 from protocol.program import schedule
 from protocol.program.address import (
@@ -99,10 +99,8 @@ def accumulate(
 ) -> Accumulator:
     """Return `start` plus the given terms of the fold of output word `index`, in fold order (N-12).
 
-    Malformed code reads nothing and leaves the empty accumulator (N-11).
+    Malformed code leaves the empty accumulator (N-11); its operands are read like any others.
     """
-    if not is_well_formed(node.fold, node.code, len(node.leaves)):
-        return EMPTY
     out = unravel(index, node.out)
     for term in terms:
         words = leaf_words(node, number, out + unravel(term, node.reduce), context, read)
@@ -115,8 +113,6 @@ def word(node: Node, number: int, index: int, context: StepContext, read: Reader
     if index >= extent(node, context.tensor_height):
         return 0
     if node.fold == Fold.NONE:
-        if not is_well_formed(node.fold, node.code, len(node.leaves)):
-            return 0
         return map_word(node.code, leaf_words(node, number, unravel(index, node.out), context, read))
     whole = accumulate(
         node,

@@ -1,0 +1,145 @@
+"""Opening operands from one's own values (program.md, P-13, P-15): the `Opener` that provers use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.commitments.tensor import page_bytes, page_count, tensor_tree
+from protocol.commitments.tree import Tree
+from protocol.errors import UsageError
+from protocol.numerics.accumulator import Accumulator
+from protocol.program.descriptor import Source
+
+Words = NDArray[np.uint32]
+
+
+class Paths(Protocol):
+    """A tree as far as proofs need it; `Tree` is one."""
+
+    def path(self, index: int, /) -> Sequence[bytes]:
+        """Return the siblings of leaf `index`, lowest first, up to the root."""
+        ...
+
+
+class MixedTree:
+    """The other side's tree: its own nodes where they were revealed, ours where nothing was.
+
+    Left of the first difference both trees are equal, so what was not revealed there is taken from ours.
+    Right of it and above it the way down has revealed every sibling that a path from the left needs.
+    """
+
+    def __init__(self, own: Tree) -> None:
+        """Begin with nothing revealed of a tree that should be `own`."""
+        self._own = own
+        self._revealed: dict[tuple[int, int], bytes] = {}
+
+    def reveal(self, level: int, index: int, children: Sequence[bytes]) -> None:
+        """Learn all descendants of node (level, index) some levels below it, 2**levels of them."""
+        level -= (len(children) - 1).bit_length()
+        first = index * len(children)
+        nodes = Tree(children, (len(children) - 1).bit_length())
+        for up in range(nodes.height + 1):
+            for i in range(len(children) >> up):
+                self._revealed[level + up, (first >> up) + i] = nodes.node(up, i)
+
+    def node(self, level: int, index: int) -> bytes:
+        """Return a node of the other side's tree, or ours in its place."""
+        return self._revealed.get((level, index)) or self._own.node(level, index)
+
+    def path(self, index: int, /) -> list[bytes]:
+        """Return the siblings of leaf `index` up to the root."""
+        return [self.node(level, (index >> level) ^ 1) for level in range(self._own.height)]
+
+    def path_below(self, index: int, level: int) -> list[bytes]:
+        """Return the siblings of leaf `index` up to its ancestor at `level`."""
+        return self.path(index)[:level]
+
+
+class ValuesOpener:
+    """Opens operands and descriptors from arrays; what the other side committed comes from the caller.
+
+    It is the `Opener` of protocol.program.witness.
+    """
+
+    def __init__(
+        self,
+        *,
+        descriptors: Sequence[bytes],
+        program_tree: Paths,
+        source_trees: Mapping[Source, Paths],
+        tensor: Callable[[Source, int], Words],
+        tensor_height: int,
+        committed_leaf: Callable[[int], tuple[bytes, Sequence[bytes]]] | None = None,
+        committed_page: bytes | None = None,
+        accumulators: Sequence[Accumulator] = (),
+        fold_tree: Paths | None = None,
+    ) -> None:
+        """Collect what the leaf at hand needs.
+
+        Args:
+            descriptors: 1024 bytes per node; program_tree: the tree over their hashes (C-8).
+            source_trees: the trees that tensor roots stand in: nodes (C-11), pre-state (C-6), inputs (C-7).
+            tensor: flat uint32 words of an operand's tensor, from one's own replay.
+            tensor_height: H of the job.
+            committed_leaf: leaf below the cursor and its path to the cursor, as the other side has them.
+            committed_page: the 256 bytes of the cursor, where it is a page.
+            accumulators: one's own prefix accumulators of the word in dispute.
+            fold_tree: the other side's tree over them.
+        """
+        self._descriptors = descriptors
+        self._program_tree = program_tree
+        self._source_trees = source_trees
+        self._tensor = tensor
+        self._tensor_height = tensor_height
+        self._committed_leaf = committed_leaf
+        self._committed_page = committed_page
+        self._accumulators = accumulators
+        self._fold_tree = fold_tree
+        self._tensors: dict[tuple[Source, int], tuple[Words, Tree]] = {}
+
+    def _opened(self, source: Source, source_id: int) -> tuple[Words, Tree]:
+        key = (source, source_id)
+        if key not in self._tensors:
+            words = self._tensor(source, source_id)
+            self._tensors[key] = (words, tensor_tree(words, self._tensor_height))
+        return self._tensors[key]
+
+    def descriptor(self, node: int, /) -> tuple[bytes, Sequence[bytes]]:
+        """See `Opener`."""
+        return self._descriptors[node], self._program_tree.path(node)
+
+    def tensor_root(self, source: Source, source_id: int, /) -> bytes:
+        """See `Opener`."""
+        return self._opened(source, source_id)[1].root
+
+    def source_path(self, source: Source, source_id: int, /) -> Sequence[bytes]:
+        """See `Opener`."""
+        return self._source_trees[source].path(source_id)
+
+    def page(self, source: Source, source_id: int, page: int, /) -> tuple[bytes | None, Sequence[bytes]]:
+        """See `Opener`."""
+        words, tree = self._opened(source, source_id)
+        content = page_bytes(words, page) if page < page_count(words.size) else None
+        return content, tree.path(page)
+
+    def committed_leaf(self, index: int, /) -> tuple[bytes, Sequence[bytes]]:
+        """See `Opener`. Raises UsageError if the caller gave none."""
+        if self._committed_leaf is None:
+            raise UsageError("this leaf is opened to the cursor; give committed_leaf")
+        return self._committed_leaf(index)
+
+    def committed_page(self) -> bytes:
+        """See `Opener`. Raises UsageError if the caller gave none."""
+        if self._committed_page is None:
+            raise UsageError("a word is judged in the page that was revealed; give committed_page")
+        return self._committed_page
+
+    def accumulator(self, number: int, /) -> tuple[Accumulator, Sequence[bytes]]:
+        """See `Opener`. Raises UsageError if the caller gave none."""
+        if self._fold_tree is None:
+            raise UsageError("a range begins at an accumulator; give accumulators and fold_tree")
+        return self._accumulators[number], self._fold_tree.path(number)
