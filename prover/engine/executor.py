@@ -1,0 +1,248 @@
+"""The fast engine: executes a program step, bit for bit as the reference (numerics.md, program.md)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.errors import UnsupportedError, UsageError
+from protocol.program import schedule
+from protocol.program.address import WORD_MASK
+from protocol.program.descriptor import LeafKind
+from protocol.program.evaluation import StepContext
+from protocol.program.program import Program
+from prover.engine import scalars
+from prover.engine.lowering import Lowering, Table
+from prover.engine.steps import REFERENCE, TIER2, TIER3, ReferenceStep, Runtime, Words
+
+OutputHook = Callable[[int, Words], Words]
+"""Called with a node's number and words after it ran; what it returns stands for them from then on."""
+
+_SMALLEST = np.array([2.0**-149, 1.0], dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepOutputs:
+    """What one step gives.
+
+    Attributes:
+        outputs: flat uint32 words of every node; empty arrays for nodes that were not kept.
+        next_state: flat uint32 words of every slot after the step (P-9).
+        loss: first word of the program's loss node, as a number.
+    """
+
+    outputs: list[Words]
+    next_state: list[Words]
+    loss: float
+
+
+class Executor:
+    """A program, prepared for many steps. Runs of one executor take turns; results do not depend on threads.
+
+    Attributes:
+        flags: int64[nodes, 3], elements since the start that the product certificate (column 0) and TwoSum (1)
+            left to the next tier, and that exp and log (2) left to the reference.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        *,
+        inputs: Sequence[Words],
+        seed: bytes,
+        n_rows: int,
+        batch: int,
+        tensor_height: int,
+        threads: int = 1,
+    ) -> None:
+        """Lower every node; kernels are compiled, or read from the cache, when they first run.
+
+        Args:
+            program: passes `protocol.program.lint.check_program`.
+            inputs: flat uint32 words of every input, the link table first (P-9).
+            seed, n_rows, batch: of the schedule (P-7).
+            tensor_height: H of the job (C-5).
+            threads: for large nodes, and for torch in this process.
+
+        Raises:
+            UsageError: the inputs do not fit the program, or there are no threads.
+            UnsupportedError: the processor flushes subnormals to zero.
+        """
+        if [words.size for words in inputs] != [spec.extent for spec in program.inputs] or threads < 1:
+            raise UsageError(
+                f"{len(inputs)} inputs of {[words.size for words in inputs]} words, {threads} threads: give "
+                "every input of the program, the link table first, and at least one thread"
+            )
+        import torch
+
+        torch.set_num_threads(threads)
+        check_subnormals()
+        pool = ThreadPoolExecutor(threads, initializer=check_subnormals) if threads > 1 else None
+        self.program = program
+        self.tensor_height = tensor_height
+        self.inputs = [_ready(words) for words in inputs]
+        self._schedule = (seed, n_rows, batch)
+        self._runtime = Runtime(
+            threads=threads,
+            pool=pool,
+            flags=np.zeros((len(program.nodes), 3), np.int64),
+            workspace=np.empty(0, np.float64),
+        )
+        lowering = Lowering(program, tensor_height, self._runtime)
+        self._steps = lowering.steps
+        self._references = [step for step in lowering.steps if isinstance(step, ReferenceStep)]
+        empty = np.empty(0, np.uint32)
+        self._static = [empty] * lowering.places
+        first = len(program.nodes) + len(program.slots)
+        self._static[first : first + len(self.inputs)] = self.inputs
+        for table in lowering.tables:
+            if table.kind == LeafKind.INDEX:
+                self._static[table.place] = _count_from(table.start, table.size)
+        self._tables = [table for table in lowering.tables if table.kind != LeafKind.INDEX]
+        self._releases = self._last_uses()
+        self._lock = Lock()
+
+    @property
+    def flags(self) -> NDArray[np.int64]:
+        """int64[nodes, 3], see the class."""
+        return self._runtime.flags
+
+    def summary(self) -> dict[str, int]:
+        """Elements over all nodes that were left to TwoSum, to the superaccumulator, to the reference."""
+        totals = self.flags.sum(axis=0)
+        return {
+            "two_sum": int(totals[TIER2]),
+            "superaccumulator": int(totals[TIER3]),
+            "reference": int(totals[REFERENCE]),
+        }
+
+    def context(self, step: int) -> StepContext:
+        """What an element of this step depends on besides its operands."""
+        seed, n_rows, batch = self._schedule
+        return StepContext(
+            step=step,
+            seed=seed,
+            n_rows=n_rows,
+            batch=batch,
+            n_slots=len(self.program.slots),
+            n_inputs=len(self.program.inputs),
+            tensor_height=self.tensor_height,
+        )
+
+    def run(
+        self,
+        state: Sequence[Words],
+        step: int,
+        *,
+        keep_outputs: bool = True,
+        hook: OutputHook | None = None,
+    ) -> StepOutputs:
+        """Execute one step.
+
+        Args:
+            state: flat uint32 words of every slot before the step; not written to.
+            step: counted from the start of the job.
+            keep_outputs: False frees each node's words after their last use.
+            hook: see `OutputHook`.
+
+        Raises:
+            UsageError: the state does not fit the program.
+            UnsupportedError: this thread flushes subnormals to zero.
+        """
+        program = self.program
+        n_nodes = len(program.nodes)
+        if [words.size for words in state] != [spec.extent for spec in program.slots]:
+            raise UsageError(
+                f"a state of {[words.size for words in state]} words does not fit the program's slots of "
+                f"{[spec.extent for spec in program.slots]}; give every slot in order"
+            )
+        check_subnormals()
+        with self._lock:
+            environment = list(self._static)
+            environment[n_nodes : n_nodes + len(state)] = [_ready(words) for words in state]
+            for table in self._tables:
+                environment[table.place] = self._table(table, step)
+            for reference in self._references:
+                reference.context = self.context(step)
+            for place, running in enumerate(self._steps):
+                running.run(environment)
+                if hook is not None and running.target == running.node:
+                    environment[running.node] = _ready(hook(running.node, environment[running.node]))
+                for done in self._releases[place]:
+                    if not keep_outputs or done >= n_nodes:
+                        environment[done] = self._static[done]
+        links = [link if link < n_nodes else n_nodes + slot for slot, link in enumerate(program.links)]
+        return StepOutputs(
+            outputs=environment[:n_nodes],
+            next_state=[environment[place] for place in links],
+            loss=float(environment[program.loss][:1].view(np.float32).sum()),
+        )
+
+    def _table(self, table: Table, step: int) -> Words:
+        if table.kind == LeafKind.STEP:
+            return _count_from(table.start + step, table.size)
+        seed, n_rows, batch = self._schedule
+        if table.start == 0 and table.size == batch:
+            rows = schedule.rows(seed, n_rows, batch, step)
+            return (rows & WORD_MASK).astype(np.uint32)
+        positions = [(table.start + i) & WORD_MASK for i in range(table.size)]
+        words = [schedule.row(seed, n_rows, batch, step, p) & WORD_MASK for p in positions]
+        return np.array(words, dtype=np.uint32)
+
+    def _last_uses(self) -> list[list[int]]:
+        """Per step the places that no later step reads, but for the loss and the next state."""
+        n_nodes = len(self.program.nodes)
+        first = n_nodes + len(self.program.slots) + len(self.inputs)
+        tables = {table.place for table in self._tables}
+        kept = {self.program.loss, *self.program.links, *tables, *range(n_nodes, first)}
+        last = {}
+        for place, step in enumerate(self._steps):
+            for used in (*step.reads, step.target):
+                last[used] = place
+        releases: list[list[int]] = [[] for _ in self._steps]
+        for used, place in last.items():
+            if used not in kept and not self._static[used].size:
+                releases[place].append(used)
+        return releases
+
+
+def check_subnormals() -> None:
+    """Check that the calling thread keeps subnormals (design: flush-to-zero is per thread).
+
+    Raises:
+        UnsupportedError: it does not.
+    """
+    if not scalars.subnormals_kept(_SMALLEST):
+        raise UnsupportedError(
+            "this thread flushes subnormal numbers to zero, so its results would not be the job's (N-1); "
+            "unset flush-to-zero (torch.set_flush_denormal(False), or the library that set it) and run again"
+        )
+
+
+def _ready(words: Words) -> Words:
+    """The words as the kernels take them: flat, contiguous, aligned, writeable, native uint32."""
+    if words.dtype != np.uint32 or words.ndim != 1:
+        raise UsageError(
+            f"words of type {words.dtype}{words.shape}: flat uint32 is needed; view and ravel them"
+        )
+    return np.require(words, requirements=["C", "A", "W"])
+
+
+def _count_from(start: int, size: int) -> Words:
+    return ((np.arange(size, dtype=np.uint64) + np.uint64(start & WORD_MASK)) & np.uint64(WORD_MASK)).astype(
+        np.uint32
+    )
+
+
+if (
+    sys.byteorder != "little"
+):  # words are viewed as the halves of 64-bit integers nowhere, but nobody has tested it
+    raise UnsupportedError(
+        "the fast engine runs on little-endian processors only; use the reference interpreter"
+    )

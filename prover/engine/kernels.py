@@ -1,0 +1,360 @@
+"""Numba kernels that no program changes: reading leaves, packing and certifying products, max folds.
+
+Every kernel takes flat uint32 arrays of words and one int64 array of shape parameters (a *layout*,
+layout.py), so that one compilation serves every node. No fastmath anywhere: certificates hold only for IEEE
+operations in the order written. Self-contained, because numba's cache watches one file only. Notation: u =
+2^-53.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+kernel: Final[Any] = njit(cache=True, error_model="numpy", nogil=True, fastmath=False, boundscheck=False)
+
+ZERO32: Final = np.float32(0.0)
+MAX_LOOPS: Final = 8
+
+# Layout of map kernels and `read_leaf`: loop count, sizes, then per operand an offset and strides.
+MAP_SIZES: Final = 1
+MAP_OUT: Final = 9
+MAP_OPERANDS: Final = 10
+MAP_OPERAND_WIDTH: Final = 9
+MAP_WIDTH: Final = MAP_OPERANDS + 4 * MAP_OPERAND_WIDTH
+# `read_leaf`: what follows the map layout of its one affine operand (the gather index).
+READ_GATHER: Final = 19
+READ_FILL: Final = 20
+READ_OFFSETS: Final = 21
+READ_EXTENTS: Final = 25
+READ_DIVISORS: Final = 29
+READ_STRIDES: Final = 33
+READ_WIDTH: Final = READ_STRIDES + 4 * MAX_LOOPS
+# Folds: output loops, fold loops, then per operand an offset, output strides, fold strides.
+FOLD_OUT_SIZES: Final = 1
+FOLD_REDUCE: Final = 9
+FOLD_REDUCE_SIZES: Final = 10
+FOLD_ROWS: Final = 18
+FOLD_TERMS: Final = 19
+FOLD_OPERANDS: Final = 20
+FOLD_OPERAND_WIDTH: Final = 17
+FOLD_WIDTH: Final = FOLD_OPERANDS + 4 * FOLD_OPERAND_WIDTH
+
+
+# Leaves
+# ------------------------------------------------------------------------------------------------------------
+
+
+@kernel
+def read_leaf(  # noqa: C901
+    out: Array, source: Array, index: Array, layout: Array
+) -> None:
+    """Write the word of one operand leaf at every point of a loop nest (P-4): bounds, fill, divisors, gather.
+
+    Args:
+        out: uint32, one word per point, row-major.
+        source: the tensor that the leaf reads.
+        index: words that the gather dimension adds; read only if the layout names one.
+        layout: int64[READ_WIDTH].
+    """
+    loops = layout[0]
+    inner = layout[MAP_SIZES + loops - 1]
+    last = loops - 1
+    gather = layout[READ_GATHER]
+    fill = np.uint32(layout[READ_FILL])
+    e0, e1, e2, e3 = (
+        layout[READ_EXTENTS],
+        layout[READ_EXTENTS + 1],
+        layout[READ_EXTENTS + 2],
+        layout[READ_EXTENTS + 3],
+    )
+    d0, d1, d2, d3 = (
+        layout[READ_DIVISORS],
+        layout[READ_DIVISORS + 1],
+        layout[READ_DIVISORS + 2],
+        layout[READ_DIVISORS + 3],
+    )
+    dense = d0 == 1 and d1 == 1 and d2 == 1 and d3 == 1
+    steps = np.empty(4, np.int64)
+    base = np.empty(4, np.int64)
+    for d in range(4):
+        base[d] = layout[READ_OFFSETS + d]
+        steps[d] = layout[READ_STRIDES + d * MAX_LOOPS + last]
+    f3 = np.int64(1)
+    f2 = e3
+    f1 = e3 * e2
+    f0 = f1 * e1
+    flat_step = steps[0] * f0 + steps[1] * f1 + steps[2] * f2 + steps[3] * f3
+    at = layout[MAP_OPERANDS]
+    at_step = layout[MAP_OPERANDS + 1 + last]
+    counter = np.zeros(MAX_LOOPS, np.int64)
+    rows = np.int64(1)
+    for d in range(last):
+        rows *= layout[MAP_SIZES + d]
+    position = np.int64(0)
+    c = np.empty(4, np.int64)
+    for _ in range(rows):
+        if dense and (gather < 0 or at_step == 0):
+            for d in range(4):
+                c[d] = base[d]
+            if gather >= 0:
+                c[gather] += np.int64(np.int32(index[at]))
+            low = np.int64(0)
+            high = inner
+            for d in range(4):
+                extent = layout[READ_EXTENTS + d]
+                step = steps[d]
+                if step == 0:
+                    if c[d] < 0 or c[d] >= extent:
+                        high = np.int64(0)
+                elif step > 0:
+                    low = max(low, -(c[d] // step))
+                    high = min(high, (extent - 1 - c[d]) // step + 1)
+                else:
+                    low = max(low, -((extent - 1 - c[d]) // -step))
+                    high = min(high, c[d] // -step + 1)
+            high = max(high, np.int64(0))
+            low = min(low, high)
+            for j in range(low):
+                out[position + j] = fill
+            flat = c[0] * f0 + c[1] * f1 + c[2] * f2 + c[3] * f3
+            if flat_step == 1 and high > low:
+                out[position + low : position + high] = source[flat + low : flat + high]
+            else:
+                for j in range(low, high):
+                    out[position + j] = source[flat + j * flat_step]
+            for j in range(high, inner):
+                out[position + j] = fill
+        else:
+            for j in range(inner):
+                for d in range(4):
+                    c[d] = base[d] + j * steps[d]
+                if gather >= 0:
+                    c[gather] += np.int64(np.int32(index[at + j * at_step]))
+                q0, q1, q2, q3 = c[0] // d0, c[1] // d1, c[2] // d2, c[3] // d3
+                inside = (
+                    (q0 >= 0) and (q0 < e0) and (q1 >= 0) and (q1 < e1)
+                    and (q2 >= 0) and (q2 < e2) and (q3 >= 0) and (q3 < e3)
+                )  # fmt: skip
+                exact = q0 * d0 == c[0] and q1 * d1 == c[1] and q2 * d2 == c[2] and q3 * d3 == c[3]
+                word = fill
+                if inside and exact:
+                    word = source[q0 * f0 + q1 * f1 + q2 * f2 + q3]
+                out[position + j] = word
+        position += inner
+        loop = last - 1
+        while loop >= 0:
+            counter[loop] += 1
+            wrap = counter[loop] == layout[MAP_SIZES + loop]
+            turns = 1 - counter[loop] if wrap else np.int64(1)
+            for d in range(4):
+                base[d] += turns * layout[READ_STRIDES + d * MAX_LOOPS + loop]
+            at += turns * layout[MAP_OPERANDS + 1 + loop]
+            if not wrap:
+                break
+            counter[loop] = 0
+            loop -= 1
+
+
+# Products
+# ----------------------------------------------------------------------------------------------------------
+
+
+@kernel
+def pack(  # noqa: C901
+    out: Array, norms: Array, source: Array, layout: Array, transposed: bool
+) -> None:
+    """Copy one operand of a product to a dense binary64 matrix and measure its rows.
+
+    Args:
+        out: float64, rows x terms, or terms x rows if transposed; row-major.
+        norms: float64, one per row: the Euclidean norm, to a relative error below (K/2 + 2) u.
+        source: words of the operand.
+        layout: int64 fold layout with this operand first; output loops are the rows, fold loops the terms.
+    """
+    values = source.view(np.float32)
+    rows, terms = layout[FOLD_ROWS], layout[FOLD_TERMS]
+    outer, outer_sizes, outer_strides = layout[0], FOLD_OUT_SIZES, FOLD_OPERANDS + 1
+    inner, inner_sizes, inner_strides = layout[FOLD_REDUCE], FOLD_REDUCE_SIZES, FOLD_OPERANDS + 9
+    n_outer, n_inner = rows, terms
+    if transposed:
+        outer, inner = inner, outer
+        outer_sizes, inner_sizes = inner_sizes, outer_sizes
+        outer_strides, inner_strides = inner_strides, outer_strides
+        n_outer, n_inner = n_inner, n_outer
+    if transposed:
+        norms[:rows] = 0.0
+    last = layout[inner_sizes + inner - 1]
+    stride = layout[inner_strides + inner - 1]
+    start = layout[FOLD_OPERANDS]
+    outside = np.zeros(MAX_LOOPS, np.int64)
+    inside = np.zeros(MAX_LOOPS, np.int64)
+    position = np.int64(0)
+    for row in range(n_outer):
+        at = start
+        s0 = s1 = s2 = s3 = 0.0
+        done = np.int64(0)
+        while done < n_inner:
+            target = out[position + done : position + done + last]
+            if stride == 1:
+                piece = values[at : at + last]
+                for j in range(last):
+                    target[j] = np.float64(piece[j])
+            else:
+                for j in range(last):
+                    target[j] = np.float64(values[at + j * stride])
+            if transposed:
+                sums = norms[done : done + last]
+                for j in range(last):
+                    sums[j] += target[j] * target[j]
+            else:
+                whole = last - last % 4
+                for j in range(0, whole, 4):
+                    s0 += target[j] * target[j]
+                    s1 += target[j + 1] * target[j + 1]
+                    s2 += target[j + 2] * target[j + 2]
+                    s3 += target[j + 3] * target[j + 3]
+                for j in range(whole, last):
+                    s0 += target[j] * target[j]
+            done += last
+            at = _advance(at, inside, layout, inner_sizes, inner_strides, inner - 2)
+        position += n_inner
+        if not transposed:
+            norms[row] = math.sqrt((s0 + s1) + (s2 + s3))
+        start = _advance(start, outside, layout, outer_sizes, outer_strides, outer - 1)
+    if transposed:
+        for row in range(rows):
+            norms[row] = math.sqrt(norms[row])
+
+
+@kernel
+def _advance(at: Any, counter: Array, layout: Array, sizes: Any, strides: Any, loop: Any) -> Any:
+    """The address of the next point of a loop nest, counting up from loop `loop` outwards."""
+    while loop >= 0:
+        counter[loop] += 1
+        if counter[loop] < layout[sizes + loop]:
+            return at + layout[strides + loop]
+        at -= (counter[loop] - 1) * layout[strides + loop]
+        counter[loop] = 0
+        loop -= 1
+    return at
+
+
+@kernel
+def certify_products(
+    out: Array, products: Array, left: Array, right: Array, factor: float, layout: Array, flagged: Array
+) -> Any:
+    """Round binary64 dot products to words where the error bound allows it; list the others.
+
+    For a dot product of K products of binary32 (exact in binary64), summed in any order, |c - exact| <= g
+    ||a|| ||b|| with g = (K-1)u / (1 - (K-1)u). `factor` is (K + 2) u (1 + (2K + 16) u); the surplus covers
+    the norms' own error (K/2 + 2)u each, the roundings of the two multiplications below, and those of c - e
+    and c + e, as |c| <= (1 + g) ||a|| ||b||. Rounding is monotone, so equal ends prove the value. A norm
+    that is not finite gives an e that is not, and equal ends are then impossible: -inf and inf, or NaN.
+    Both ends zero is a value that rounds to +0 (N-2).
+
+    Args:
+        out: uint32 words, row-major.
+        products: float64.
+        left: float64 norms of the rows of the left operand; ``right`` of the right one.
+        factor: as above.
+        layout: map layout with operands products, left, right.
+        flagged: int64, receives positions in ``out`` that are not certified.
+
+    Returns: how many were flagged.
+    """
+    loops = layout[0]
+    last = loops - 1
+    inner = layout[MAP_SIZES + last]
+    ip, il, ir = layout[MAP_OPERANDS], layout[MAP_OPERANDS + 9], layout[MAP_OPERANDS + 18]
+    sp, sl, sr = (
+        layout[MAP_OPERANDS + 1 + last],
+        layout[MAP_OPERANDS + 10 + last],
+        layout[MAP_OPERANDS + 19 + last],
+    )
+    rows = np.int64(1)
+    for d in range(last):
+        rows *= layout[MAP_SIZES + d]
+    cp = np.zeros(MAX_LOOPS, np.int64)
+    cl = np.zeros(MAX_LOOPS, np.int64)
+    cr = np.zeros(MAX_LOOPS, np.int64)
+    position = np.int64(0)
+    count = np.int64(0)
+    for _ in range(rows):
+        open_ = np.int64(0)
+        words = out[position : position + inner]
+        if sp == 1 and sl == 0 and sr == 1:
+            scale = factor * left[il]
+            c_row = products[ip : ip + inner]
+            r_row = right[ir : ir + inner]
+            for j in range(inner):
+                e = scale * r_row[j]
+                low = np.float32(c_row[j] - e)
+                high = np.float32(c_row[j] + e)
+                words[j] = np.float32(low + ZERO32).view(np.uint32)
+                open_ += np.int64(low != high)
+        else:
+            for j in range(inner):
+                e = (factor * left[il + j * sl]) * right[ir + j * sr]
+                c = products[ip + j * sp]
+                low = np.float32(c - e)
+                high = np.float32(c + e)
+                words[j] = np.float32(low + ZERO32).view(np.uint32)
+                open_ += np.int64(low != high)
+        if open_ > 0:
+            for j in range(inner):
+                e = (factor * left[il + j * sl]) * right[ir + j * sr]
+                c = products[ip + j * sp]
+                if np.float32(c - e) != np.float32(c + e):
+                    flagged[count] = position + j
+                    count += 1
+        position += inner
+        ip = _advance(ip, cp, layout, MAP_SIZES, MAP_OPERANDS + 1, last - 1)
+        il = _advance(il, cl, layout, MAP_SIZES, MAP_OPERANDS + 10, last - 1)
+        ir = _advance(ir, cr, layout, MAP_SIZES, MAP_OPERANDS + 19, last - 1)
+    return count
+
+
+# Max folds
+# ---------------------------------------------------------------------------------------------------------
+
+
+@kernel
+def fold_max(out: Array, source: Array, layout: Array, want_index: bool) -> None:
+    """Max or first argmax (N-10); layout is a fold layout with one operand."""
+    values = source.view(np.float32)
+    n_out, n_fold = layout[0], layout[FOLD_REDUCE]
+    inner = layout[FOLD_REDUCE_SIZES + n_fold - 1]
+    stride = layout[FOLD_OPERANDS + 9 + n_fold - 1]
+    terms = layout[FOLD_TERMS]
+    counter = np.zeros(MAX_LOOPS, np.int64)
+    for o in range(layout[FOLD_ROWS]):
+        base = layout[FOLD_OPERANDS]
+        left = o
+        for d in range(n_out - 1, -1, -1):
+            size = layout[FOLD_OUT_SIZES + d]
+            base += (left % size) * layout[FOLD_OPERANDS + 1 + d]
+            left //= size
+        best = values[base]
+        where = np.int64(0)
+        index = np.int64(0)
+        while index < terms:
+            for j in range(inner):
+                x = values[base + j * stride]
+                if x > best or (math.isnan(x) and not math.isnan(best)):
+                    best = x
+                    where = index + j
+            index += inner
+            base = _advance(base, counter, layout, FOLD_REDUCE_SIZES, FOLD_OPERANDS + 9, n_fold - 2)
+        if want_index:
+            out[o] = np.uint32(where)
+        elif math.isnan(best):
+            out[o] = np.uint32(0x7FC00000)
+        else:
+            out[o] = np.float32(best + ZERO32).view(np.uint32)
