@@ -1,7 +1,8 @@
-"""The whole game as one value with a clock: `apply` a move, `advance` the time, look at it through `CourtView`.
+"""The whole game as one value with a clock: `apply` a move, `advance` the time, look at it through
+`CourtView`.
 
-It is the contract's rules without a chain: tests play it exhaustively, and a differential test holds the contracts to
-it, move by move and reason by reason.
+It is the contract's rules without a chain: tests play it exhaustively, and a differential test holds the
+contracts to it, move by move and reason by reason.
 """
 
 from __future__ import annotations
@@ -78,7 +79,8 @@ class Model:
         owed = sum(self.board.credits.values()) + self.board.locked() + self.court.bonds()
         if owed != self.board.balance:
             raise MismatchError(
-                f"the board holds {self.board.balance} tokens and owes {owed} (I-1); a rule of money is broken"
+                f"the board holds {self.board.balance} tokens and owes {owed} (I-1): "
+                "a rule of money is broken"
             )
 
     # ---------------------------------------------------------------- CourtView
@@ -230,7 +232,7 @@ _APPLY: Final[dict[type, Callable[[Model, bytes, Any], Any]]] = {
     m.Release: lambda g, sender, move: g.board.release(sender, move.job),
     m.Evict: lambda g, sender, move: g.board.evict(sender, move.job),
     m.Post: lambda g, sender, move: g.board.post(sender, move.job, move.states),
-    m.Finalise: lambda g, _, move: None,
+    m.Finalise: lambda *_: None,
     m.Claim: lambda g, _, move: g.board.claim(move.update),
     m.Reclaim: lambda g, _, move: g.board.reclaim(move.update),
     m.Withdraw: lambda g, sender, _: g.board.withdraw(sender),

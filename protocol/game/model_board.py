@@ -1,7 +1,7 @@
 """The job board as plain values: jobs, leases, the chain of updates, and all money (updates.md, money.md).
 
-Written from the rules, to be compared with contracts_vyper/JobBoard.vy. Refusals carry the contract's reasons.
-Every method checks before it changes anything, so a refused move leaves no trace.
+Written from the rules, to be compared with contracts_vyper/JobBoard.vy. Refusals carry the contract's
+reasons. Every method checks before it changes anything, so a refused move leaves no trace.
 """
 
 from __future__ import annotations
@@ -365,7 +365,7 @@ class Board:
         self.credit(terms.requester, rest)
 
     def fell(self, update: bytes, resolver: bytes, winner: bytes) -> None:
-        """Fell an update (U-8), split its bond (M-3); the credited dispute is not among the open ones any more."""
+        """Fell an update (U-8), split its bond (M-3); the credited dispute is no longer open."""
         record = self.updates[update]
         job = self.jobs[record.job]
         terms = job.terms

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from hashlib import sha256
-from typing import Final, TypeVar
+from typing import Final
 
-from protocol.commitments.tensor import page_bytes, page_count, tensor_tree
+import numpy as np
+
+from protocol.commitments.tensor import PAGE_WORDS, page_bytes, page_count, tensor_tree
 from protocol.commitments.tree import Tree, height
 from protocol.errors import MismatchError
 from protocol.game.trace import Trace, Words
@@ -20,7 +22,6 @@ from protocol.program.descriptor import Source
 from protocol.program.program import Program
 
 KEPT_TREES: Final = 32
-_T = TypeVar("_T", bound=Hashable)
 
 
 class Openings:
@@ -48,12 +49,19 @@ class Openings:
         """The states within a segment (C-10)."""
         first = segment * self.geometry.stride
         states = range(first, first + self.geometry.steps_of(segment) + 1)
-        leaves = [self.trace.state_root(step) for step in states]
-        return self._keep(("steps", segment), lambda: Tree(leaves, self.geometry.steps_height))
+
+        def make() -> Tree:
+            leaves = [self.trace.state_root(step) for step in states]
+            return Tree(leaves, self.geometry.steps_height)
+
+        return self._keep(("steps", segment), make)
 
     def nodes_tree(self, step: int) -> Tree:
         """The outputs of a step's nodes, and the state after it (C-11)."""
-        make = lambda: Tree(self.trace.node_roots(step), self.geometry.nodes_height)  # noqa: E731
+
+        def make() -> Tree:
+            return Tree(self.trace.node_roots(step), self.geometry.nodes_height)
+
         return self._keep(("nodes", step), make)
 
     def state_tree(self, step: int) -> Tree:
@@ -79,8 +87,12 @@ class Openings:
 
     def program_tree(self) -> Tree:
         """The descriptors of the program (C-8)."""
-        leaves = [sha256(node.encode()).digest() for node in self.program.nodes]
-        return self._keep("program", lambda: Tree(leaves, self.geometry.nodes_height))
+
+        def make() -> Tree:
+            leaves = [sha256(node.encode()).digest() for node in self.program.nodes]
+            return Tree(leaves, self.geometry.nodes_height)
+
+        return self._keep("program", make)
 
     def fold_tree(self, step: int, node: int, word: int) -> Tree:
         """The prefix accumulators of one word's fold (C-12)."""
@@ -121,10 +133,15 @@ class Openings:
         words = self.tensor_words(source, source_id, step)
         return page_bytes(words, page) if page < page_count(words.size) else None
 
+    def page_words(self, node: int, step: int, page: int) -> Words:
+        """The 64 words of a page of a node's output, zero where there is nothing (C-5)."""
+        words = self.trace.node_words(step, node)[page * PAGE_WORDS : (page + 1) * PAGE_WORDS]
+        return np.pad(words, (0, PAGE_WORDS - words.size))
+
     # ---------------------------------------------------------------- updates
 
     def first_difference(self, update: UpdateInfo) -> int | None:
-        """Return the first segment whose posted end differs from this trace, absolute; None if none does (A-1, A-3)."""
+        """Return the first segment whose posted end differs from this trace, absolute, or None (A-1)."""
         for place, posted in enumerate(update.states):
             segment = update.first_segment + place
             end = segment * self.geometry.stride + self.geometry.steps_of(segment)
@@ -134,7 +151,9 @@ class Openings:
 
 
 class Committed:
-    """A tree that somebody committed, as far as it can be known: revealed lists, and one's own tree where both agree."""
+    """A tree that somebody committed, as far as it is known: revealed lists, and one's own tree where both
+    agree.
+    """
 
     def __init__(self, view: CourtView, *, own: Tree, root: bytes, fanout_log2: int) -> None:
         """`own` is the tree that this party holds for the same place, of the same height."""

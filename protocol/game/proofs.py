@@ -1,4 +1,4 @@
-"""Where a branch is in terms of the job, and the witness that proves a leaf there (program.md, P-13, P-15)."""
+"""Where a branch is in terms of the job, and the witness that proves a leaf there (P-13, P-15)."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Site:
 
     Attributes:
         candidate, position: what is attacked.
-        nodes: the NODES candidate that a proof here reads operands under; the candidate itself, or for FOLD the one above.
-            None for STEPS.
+        nodes: the NODES candidate that a proof here reads operands under; the candidate itself, or for
+            FOLD the one above. None for STEPS.
         step: absolute step of NODES and FOLD; 0 for STEPS.
         pre_state: accepted state root before that step.
     """
@@ -61,7 +61,7 @@ def position_tree(openings: Openings, here: PositionInfo, step: int) -> Tree:
 
 
 def cursor_tree(openings: Openings, place: Site, cursor: Cursor) -> Tree:
-    """Return this party's own tree that corresponds to the one a cursor stands in (a PAGE stands in its tensor)."""
+    """Return this party's own tree that corresponds to a cursor's (a PAGE stands in its tensor)."""
     if cursor.kind in (Kind.TENSOR, Kind.PAGE):
         return openings.tensor_tree(Source.NODE, cursor.node, place.step)
     if cursor.kind == Kind.STATE:

@@ -53,13 +53,13 @@ AccumulatorsHook = Callable[[int, int, int, list[Accumulator]], list[Accumulator
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hooks:
-    """How a trace deviates from the honest one: an adversary is honest code with a hook (None changes nothing).
+    """How a trace deviates from the honest one: an adversary is honest code with a hook.
 
     Whatever is computed later is computed from what the hook returned, so a liar is consistent.
 
-    Attributes:
+    Attributes (None changes nothing):
         output: (step, node, its words) -> its words; a longer or shorter array makes false padding.
-        next_state: (step, slots after it) -> slots after it; more slots than the program has make false padding.
+        next_state: (step, slots after it) -> slots after it; more slots than n_slots make false padding.
         accumulators: (step, node, word, R + 1 accumulators) -> the same number of accumulators.
     """
 

@@ -24,7 +24,7 @@ class UpdateStatus(Enum):
 
 
 class DisputeStatus(Enum):
-    """OPEN until it is LOST (D-15), WON (credited with its update's fall), or CLOSED for its update is gone (D-16)."""
+    """OPEN until it is LOST (D-15), WON (credited with the fall), or CLOSED for its update is gone (D-16)."""
 
     OPEN = "open"
     LOST = "lost"

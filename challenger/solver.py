@@ -1,0 +1,278 @@
+"""What an honest challenger does next: a pure function of the chain and its own replay (actors.md, A-1 to
+A-3).
+
+It keeps nothing: after a restart, the same view gives the same moves (A-6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from protocol.commitments.tensor import words_of_page
+from protocol.commitments.tree import ZERO, Tree
+from protocol.errors import MismatchError
+from protocol.game.ids import Kind, dispute_id
+from protocol.game.moves import (
+    CancelReservation,
+    Close,
+    Move,
+    Open,
+    Prove,
+    Reserve,
+    Select,
+    SelectStep,
+    SelectWord,
+    Settle,
+    Silence,
+)
+from protocol.game.openings import Committed, Openings, path_in_list
+from protocol.game.proofs import (
+    Site,
+    TraceOpener,
+    committed_children,
+    committed_page,
+    cursor_tree,
+    proof_context,
+    site,
+)
+from protocol.game.view import (
+    BranchInfo,
+    CourtView,
+    Cursor,
+    DisputeInfo,
+    DisputeStatus,
+    ReservationInfo,
+    Turn,
+    UpdateInfo,
+    UpdateStatus,
+)
+from protocol.job import Job
+from protocol.program import witness
+from protocol.program.address import extent, range_length
+
+FirstDifference = Callable[[UpdateInfo], int | None]
+Salt = Callable[[bytes, int], bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Challenger:
+    """One party that follows one job.
+
+    Attributes:
+        address: 20 bytes, who reserves, opens and moves.
+        job, openings: the job, and trees over the party's own replay of it.
+        salt: (update, absolute segment) -> 32 bytes, the same every time (A-6).
+        first_difference: update -> the first segment whose posted end differs from the replay (absolute),
+        or None.
+            `openings.first_difference` is one; a watcher gives one that remembers, or that says None until
+            it knows.
+    """
+
+    address: bytes
+    job: Job
+    openings: Openings
+    salt: Salt
+    first_difference: FirstDifference
+
+
+def solve(view: CourtView, me: Challenger) -> list[Move]:
+    """Return the moves to make now, in order; an empty list when it is for others to move.
+
+    Moves are independent of each other: each of them may be refused because somebody else was faster.
+
+    Raises:
+        MismatchError: nothing differs under a commitment that must contain a difference. Contract, view or
+            replay are broken; no move is safe (A-2).
+    """
+    moves: list[Move] = []
+    settled: set[bytes] = set()
+    mine = view.disputes(challenger=me.address)
+    job_id = me.job.job_id
+    for dispute in mine:
+        update = view.update(dispute.update)
+        if dispute.status != DisputeStatus.OPEN or update.job != job_id:
+            continue
+        if update.status in (UpdateStatus.FALLEN, UpdateStatus.VOID):
+            moves.append(Close(dispute=dispute.dispute))
+            continue
+        moves += _settle(view, dispute, settled)
+        for place, branch in _branches(view, me, dispute):
+            if branch.turn == Turn.DEFENDER_LATE:
+                moves.append(Silence(dispute=dispute.dispute, candidate=branch.candidate))
+            elif branch.turn == Turn.CHALLENGER:
+                moves.append(_attack(view, me, place, branch))
+    return moves + list(_accuse(view, me, mine))
+
+
+def _accuse(view: CourtView, me: Challenger, mine: Sequence[DisputeInfo]) -> Iterator[Move]:
+    """Reserve and open against the first wrong update of the chain; take unused reservations back (A-1)."""
+    job_id, opening = me.job.job_id, me.job.clocks.opening
+    reservations = {r.digest: r for r in view.reservations(me.address) if r.job == job_id}
+    wrong = _first_wrong(view, me)
+    if wrong is not None:
+        update, segment = wrong
+        salt = me.salt(update.update, segment)
+        digest = dispute_id(update=update.update, segment=segment, challenger=me.address, salt=salt)
+        known = reservations.get(digest)
+        # One open dispute against an update is enough; a second would cost a bond and win nothing.
+        accused = any(d.update == update.update and d.status == DisputeStatus.OPEN for d in mine)
+        if known is None and not accused and view.now() <= update.deadline:
+            yield Reserve(job=job_id, digest=digest)
+        elif known is not None and not known.opened and view.now() <= known.time + opening:
+            yield _open(me, update, segment, salt)
+    for reservation in reservations.values():
+        if _expired(view, reservation, opening):
+            yield CancelReservation(digest=reservation.digest)
+
+
+def _expired(view: CourtView, reservation: ReservationInfo, opening: int) -> bool:
+    return not reservation.opened and view.now() > reservation.time + opening
+
+
+def _first_wrong(view: CourtView, me: Challenger) -> tuple[UpdateInfo, int] | None:
+    """What is built on a wrong update starts from a state that nobody can vouch for, and falls with it
+    (U-8).
+    """
+    for update in view.chain(me.job.job_id):
+        segment = me.first_difference(update)
+        if segment is not None:
+            return None if update.status == UpdateStatus.FINAL else (update, segment)
+    return None
+
+
+def _open(me: Challenger, update: UpdateInfo, segment: int, salt: bytes) -> Open:
+    history = Tree([update.first_state, *update.states], me.job.geometry.history_height)
+    place = segment - update.first_segment
+    return Open(
+        update=update.update,
+        segment=segment,
+        salt=salt,
+        first=history.node(0, place),
+        first_path=tuple(history.path(place)),
+        last=history.node(0, place + 1),
+        last_path=tuple(history.path(place + 1)),
+    )
+
+
+def _settle(view: CourtView, dispute: DisputeInfo, settled: set[bytes]) -> Iterator[Move]:
+    """Settle the deepest position that ended empty; what follows from it follows by itself (D-14)."""
+    for position in reversed(view.demands(dispute.dispute)):
+        here = view.position(position)
+        candidates = view.candidates(position)
+        if view.now() <= here.ends_at or not all(c.fallen for c in candidates):
+            continue
+        above = here.kind == Kind.STEPS
+        if not above:
+            parent = view.candidate(here.parent)
+            above = not parent.fallen and parent.above_standing
+        if above and position not in settled:
+            settled.add(position)
+            yield Settle(position=position)
+            return
+
+
+def _branches(view: CourtView, me: Challenger, dispute: DisputeInfo) -> Iterator[tuple[Site, BranchInfo]]:
+    for position in view.demands(dispute.dispute):
+        for candidate in view.candidates(position):
+            if not candidate.fallen:
+                branch = view.branch(dispute.dispute, candidate.candidate)
+                yield site(view, me.job, candidate), branch
+
+
+# -------------------------------------------------------------------- one branch
+
+
+def _attack(view: CourtView, me: Challenger, place: Site, branch: BranchInfo) -> Move:
+    """Select the first difference below the cursor, or prove it at a last level (A-2)."""
+    cursor = branch.cursor
+    if cursor.kind == Kind.PAGE:
+        return _attack_page(view, me, place, branch)
+    levels = min(me.job.geometry.fanout_log2, cursor.height)
+    theirs = committed_children(view, cursor, levels)
+    own = cursor_tree(me.openings, place, cursor)
+    index = _differs(theirs, own.children(cursor.height, cursor.index, levels), cursor)
+    if levels == cursor.height:
+        if cursor.kind == Kind.STEPS:
+            return _select_step(view, me, place, branch, theirs, index)
+        page = (cursor.index << levels) + index
+        tensor = cursor.kind == Kind.TENSOR
+        if cursor.kind in (Kind.STATE, Kind.FOLD) or (
+            tensor and _page_is_leaf(me, cursor, page, theirs[index])
+        ):
+            return _prove(view, me, place, branch, index)
+    return Select(
+        dispute=branch.dispute,
+        candidate=branch.candidate,
+        index=index,
+        leaf=theirs[index],
+        path=path_in_list(theirs, index),
+    )
+
+
+def _differs(theirs: Sequence[object], mine: Sequence[object], cursor: Cursor) -> int:
+    for index, (their, my) in enumerate(zip(theirs, mine, strict=True)):
+        if their != my:
+            return index
+    raise MismatchError(
+        f"nothing differs below {cursor.kind.name} {cursor.hash.hex()}, which must contain a difference: "
+        "contract, view or replay are broken; stop, keep the chain's history, and find out which"
+    )
+
+
+def _page_is_leaf(me: Challenger, cursor: Cursor, page: int, committed: bytes) -> bool:
+    """Whether a wrong page is proven as such: one past the extent, or an absent one within it (P-14,
+    *zero*).
+    """
+    node = me.openings.program.nodes[cursor.node]
+    return committed == ZERO or 64 * page >= extent(node, me.job.geometry.tensor_height)
+
+
+def _attack_page(view: CourtView, me: Challenger, place: Site, branch: BranchInfo) -> Move:
+    cursor = branch.cursor
+    page = committed_page(view, cursor)
+    own = me.openings.page_words(cursor.node, place.step, cursor.index)
+    index = _differs(words_of_page(page).tolist(), own.tolist(), cursor)
+    node = me.openings.program.nodes[cursor.node]
+    geometry = me.job.geometry
+    within = 64 * cursor.index + index < extent(node, geometry.tensor_height)
+    if not within or node.terms <= range_length(node, geometry.range_log2):
+        return _prove(view, me, place, branch, index)
+    descriptor, path = TraceOpener(view, me.openings, place, cursor).descriptor(cursor.node)
+    return SelectWord(
+        dispute=branch.dispute,
+        candidate=branch.candidate,
+        index=index,
+        page=page,
+        opening=b"".join([descriptor, *path]),
+    )
+
+
+def _select_step(
+    view: CourtView, me: Challenger, place: Site, branch: BranchInfo, theirs: Sequence[bytes], index: int
+) -> SelectStep:
+    cursor = branch.cursor
+    step = (cursor.index << cursor.height) + index
+    own = cursor_tree(me.openings, place, cursor)
+    fanout = me.job.geometry.fanout_log2
+    committed = Committed(view, own=own, root=place.candidate.root, fanout_log2=fanout)
+    return SelectStep(
+        dispute=branch.dispute,
+        candidate=branch.candidate,
+        index=index,
+        leaf=theirs[index],
+        path=path_in_list(theirs, index),
+        before=committed.node(0, step - 1),
+        before_path=committed.path(step - 1),
+    )
+
+
+def _prove(view: CourtView, me: Challenger, place: Site, branch: BranchInfo, index: int) -> Prove:
+    context = proof_context(me.job, place, branch.cursor)
+    opener = TraceOpener(view, me.openings, place, branch.cursor)
+    return Prove(
+        dispute=branch.dispute,
+        candidate=branch.candidate,
+        index=index,
+        witness=witness.build(context, index, opener),
+    )
