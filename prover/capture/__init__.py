@@ -1,0 +1,17 @@
+"""From ordinary PyTorch to a program: an `nn.Module`, a loss and a `torch.optim` optimizer
+(specs/lowering.md).
+"""
+
+from prover.capture.check import check_against_eager
+from prover.capture.program import capture
+from prover.capture.result import Captured, descriptor_bytes, load_state, next_state, summary
+
+__all__ = [
+    "Captured",
+    "capture",
+    "check_against_eager",
+    "descriptor_bytes",
+    "load_state",
+    "next_state",
+    "summary",
+]

@@ -1,0 +1,114 @@
+"""Compares a captured program with eager PyTorch before a job is opened.
+
+This is a check of the capture, not a protocol equality: eager PyTorch rounds more often than a program does,
+    so the
+two agree closely and not in every bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from protocol.commitments.canonical import Words
+from protocol.errors import MismatchError
+from prover.capture.isolation import Loss, OptimizerFactory, Training, private_copy, quiet_torch
+from prover.capture.result import Captured, load_state, next_state, tensor_of
+from prover.capture.tracing import forward_loss
+
+RELATIVE = 1e-4
+ABSOLUTE = 1e-6
+RunStep = Callable[[Sequence[Words], int], Sequence[Words]]
+
+
+def check_against_eager(
+    captured: Captured,
+    *,
+    module: nn.Module,
+    loss: Loss,
+    optimizer: Optimizer | OptimizerFactory,
+    run_step: RunStep,
+    relative: float = RELATIVE,
+    absolute: float = ABSOLUTE,
+) -> None:
+    """Compare loss, every gradient, and the state after one optimizer step with eager PyTorch at step 0.
+
+    Two tensors are close when no element differs by more than `absolute` + `relative` times the largest
+    magnitude of
+    eager's. The optimizer is given the program's own gradients, so that its division by small numbers does
+    not blow
+    up their rounding.
+
+    Args:
+        module, loss, optimizer: as given to `capture`; not changed.
+        run_step: (state, step) -> flat uint32 outputs of all nodes, by any engine.
+
+    Raises:
+        MismatchError: naming the first tensor that is not close.
+    """
+    nodes = run_step(captured.state, 0)
+    after = next_state(captured, nodes, captured.state)
+    closeness = _Closeness(relative, absolute)
+    with quiet_torch():
+        training = private_copy(module, loss, optimizer)
+        load_state(captured, training.module, captured.state)
+        columns = [
+            torch.from_numpy(captured.read(captured.batch[c["name"]], nodes)).to(
+                getattr(torch, c["dtype"].removeprefix("torch."))
+            )
+            for c in captured.manifest["columns"]
+        ]
+        eager_loss = forward_loss(training, columns)
+        torch.autograd.backward(eager_loss)
+        closeness.check(
+            "the loss", torch.from_numpy(captured.read(captured.loss, nodes)), eager_loss.detach()
+        )
+        for name, parameter in training.parameters.items():
+            view = captured.gradients.get(name)
+            if (view is None) != (parameter.grad is None):
+                raise MismatchError(f"only one of program and eager PyTorch has a gradient of {name}")
+            if view is not None and parameter.grad is not None:
+                gradient = torch.from_numpy(captured.read(view, nodes))
+                closeness.check(f"the gradient of {name}", gradient, parameter.grad)
+                parameter.grad = gradient
+        training.optimizer.step()
+        _check_state(captured, training, after, closeness)
+
+
+def _check_state(
+    captured: Captured, training: Training, after: Sequence[Words], closeness: _Closeness
+) -> None:
+    expected: dict[str, Tensor] = {**training.parameters, **training.buffers}
+    for name, parameter in training.parameters.items():
+        for key, value in training.optimizer.state.get(parameter, {}).items():
+            if isinstance(value, Tensor) or (isinstance(value, int) and not isinstance(value, bool)):
+                expected[f"optimizer.{name}.{key}"] = torch.as_tensor(value)
+    for slot, words in zip(captured.manifest["slots"], after, strict=True):
+        if slot["name"] in expected:
+            ours = tensor_of(words, slot["shape"], slot["dtype"])
+            closeness.check(f"{slot['name']} after the step", ours, expected[slot["name"]].detach())
+
+
+class _Closeness:
+    def __init__(self, relative: float, absolute: float) -> None:
+        self._relative = relative
+        self._absolute = absolute
+
+    def check(self, what: str, ours: Tensor, eager: Tensor) -> None:
+        a, b = ours.to(torch.float64), eager.to(torch.float64)
+        if a.shape != b.shape:
+            raise MismatchError(
+                f"{what}: the program has shape {tuple(a.shape)}, eager PyTorch {tuple(b.shape)}"
+            )
+        finite = b[torch.isfinite(b)]
+        bound = self._absolute + self._relative * (float(finite.abs().max()) if finite.numel() else 0.0)
+        if not torch.allclose(a, b, rtol=0.0, atol=bound, equal_nan=True):
+            raise MismatchError(
+                f"{what}: program and eager PyTorch differ by {float((a - b).abs().max()):.3g}, more than "
+                f"{bound:.3g}; "
+                "the capture does not mean what the module does, so open no job with it and report the "
+                "operators used"
+            )

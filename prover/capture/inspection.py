@@ -1,0 +1,82 @@
+"""What is refused before anything is traced: dtypes, devices, shared memory, empty data (lowering.md,
+L-1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from protocol.commitments.canonical import Words, canonical_words
+from protocol.errors import MalformedError, UnsupportedError
+from prover.capture.isolation import Training
+
+DATA_DTYPES = (
+    torch.float32,
+    torch.int64,
+    torch.int32,
+    torch.int16,
+    torch.int8,
+    torch.uint8,
+    torch.bool,
+)
+
+
+def dataset(columns: Mapping[str, NDArray[Any] | Tensor]) -> dict[str, Tensor]:
+    """Return the columns as CPU tensors [N, ...].
+
+    Raises:
+        UnsupportedError: no column, no rows, unequal numbers of rows, or a dtype without words.
+    """
+    data = {
+        name: c.detach().cpu() if isinstance(c, Tensor) else torch.from_numpy(np.array(c, order="C"))
+        for name, c in columns.items()
+    }
+    if len({c.shape[:1] for c in data.values()}) != 1 or not all(
+        c.dim() and c.numel() for c in data.values()
+    ):
+        raise UnsupportedError(
+            "a dataset has at least one column, and all columns the same number of rows, at least 1"
+        )
+    for name, column in data.items():
+        if column.dtype not in DATA_DTYPES:
+            raise UnsupportedError(f"column {name} is {column.dtype}; convert it to float32 or integers")
+    return data
+
+
+def check_state(training: Training) -> None:
+    """Refuse parameters and buffers that have no words.
+
+    Raises:
+        UnsupportedError: naming the tensor and what to do.
+    """
+    storages: dict[int, str] = {}
+    for name, tensor in {**training.parameters, **training.buffers}.items():
+        is_parameter = name in training.parameters
+        if tensor.dtype not in DATA_DTYPES or (is_parameter and tensor.dtype != torch.float32):
+            raise UnsupportedError(
+                f"{name} is {tensor.dtype}; parameters are float32, buffers float32 or integers"
+            )
+        if tensor.device.type != "cpu" or tensor.layout != torch.strided or tensor.numel() == 0:
+            raise UnsupportedError(
+                f"{name} is {tensor.layout} on {tensor.device} with {tensor.numel()} elements; "
+                "it has to be dense, on the CPU and not empty"
+            )
+        other = storages.setdefault(tensor.untyped_storage().data_ptr(), name)
+        if other != name:
+            raise UnsupportedError(
+                f"{name} and {other} share memory without being one tensor; clone one of them"
+            )
+
+
+def words_of(name: str, tensor: Tensor) -> Words:
+    """Return the canonical words of a tensor (C-1). Raises UnsupportedError if it has none."""
+    try:
+        return canonical_words(tensor.detach().contiguous().numpy())
+    except MalformedError as error:
+        raise UnsupportedError(f"{name}: {error}") from error

@@ -1,0 +1,133 @@
+"""Walks a recorded step and lowers every operator by its rule."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from protocol.errors import UnsupportedError
+from prover.capture.inspection import DATA_DTYPES, words_of
+from prover.capture.lowering import RULES
+from prover.capture.lowering.context import Context
+from prover.capture.tracing import Trace
+from prover.capture.views import View
+
+_RANDOM = re.compile(
+    "rand|bernoulli|normal_|multinomial|dropout|exponential|"
+    "uniform|geometric|cauchy|poisson|binomial"
+)
+    "rand",
+    "bernoulli",
+    "normal",
+    "multinomial",
+    "dropout",
+    "exponential",
+    "uniform",
+    "geometric",
+    "cauchy",
+    "poisson",
+    "binomial",
+    "rrelu",
+]
+
+
+class Lowered:
+    """The values of a recorded step as views."""
+
+    def __init__(self, trace: Trace, context: Context, operands: Sequence[View]) -> None:
+        """Lower every node.
+
+        Args:
+            operands: one per placeholder of the trace.
+
+        Raises:
+            UnsupportedError: an operator without a rule, or used in a way that has none.
+        """
+        self._trace = trace
+        self._context = context
+        self._values: dict[fx.Node, Any] = dict(zip(trace.placeholders, operands, strict=True))
+        for node in trace.module.graph.nodes:
+            if node.op in ("call_function", "get_attr") and isinstance(_first(node), Tensor):
+                self._values[node] = self._lower(node)
+
+    def view(self, node: fx.Node) -> View:
+        """Return where a node's tensor lives. Raises UnsupportedError if it is no tensor."""
+        value = self._values.get(node)
+        if not isinstance(value, View):
+            raise UnsupportedError(f"{node.name} ({node.target}) is not a tensor; state and loss are tensors")
+        return value
+
+    def _lower(self, node: fx.Node) -> Any:
+        context = self._context
+        context.node = node
+        target = str(node.target)
+        context.builder.label = (
+            f"{target.removeprefix('aten.').rpartition('.')[0] or target} {node.stack_trace or ''}".strip()
+        )
+        if node.op == "get_attr":
+            return self._constant(node)
+        if "getitem" in target:
+            source, item = node.args
+            return self._values[source][item]  # type: ignore[index]
+        if target.startswith("aten.copy_"):
+            return (
+                None  # the epilogue that writes results back to the inputs; the results are outputs already
+            )
+        _check_dtype(context, _first(node))
+        rule = RULES.get(target)
+        if rule is None:
+            if _RANDOM.search(target):
+                raise context.unsupported(
+                    "it draws random numbers, which no two parties share; leave it out (eval mode for "
+                    "dropout), or make "
+                    "the noise a column of the dataset"
+                )
+            raise context.unsupported(
+                "it has no formula in specs/lowering.md; write it with the operators listed there, or add "
+                "a rule"
+            )
+        args = fx.map_arg(node.args, self._value)
+        kwargs = {k: v for k, v in fx.map_arg(node.kwargs, self._value).items() if k not in _PLACEMENT}
+        if isinstance(_first(node), Tensor) and 0 in _first(node).shape:
+            raise context.unsupported("the result is empty; programs have no empty tensors")
+        try:
+            return rule(context, *args, **kwargs)
+        except TypeError as error:
+            raise context.unsupported(f"used with arguments that have no formula ({error})") from error
+
+    def _value(self, node: fx.Node) -> Any:
+        return self._values[node]
+
+    def _constant(self, node: fx.Node) -> View:
+        tensor = getattr(self._trace.module, str(node.target))
+        if tensor.requires_grad:
+            raise self._context.unsupported(
+                "a trainable tensor is used that is not a parameter of the module; register it there"
+            )
+        _check_dtype(self._context, tensor)
+        words = words_of(f"the constant at {node.stack_trace}", tensor)
+        return self._context.builder.tensor(words, tuple(tensor.shape), tensor.dtype)
+
+
+_PLACEMENT = frozenset({"layout", "device", "pin_memory", "memory_format", "non_blocking"})
+
+
+def _first(node: fx.Node) -> Any:
+    value = node.meta.get("val")
+    if node.op == "get_attr" and not isinstance(value, Tensor):
+        return torch.zeros(())
+    if isinstance(value, (tuple, list)):
+        return next((v for v in value if isinstance(v, Tensor)), None)
+    return value
+
+
+def _check_dtype(context: Context, tensor: Tensor) -> None:
+    if tensor.dtype not in DATA_DTYPES or tensor.layout != torch.strided:
+        raise context.unsupported(
+            f"it gives a {tensor.layout} tensor of {tensor.dtype}, which has no meaning here; use dense "
+            "float32"
+        )

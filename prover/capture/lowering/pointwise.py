@@ -1,0 +1,263 @@
+"""Element-wise operators (lowering.md, L-20 to L-29). A rule takes the context, then the operator's own
+arguments.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from protocol.numerics.opcodes import Op
+from prover.capture.lowering.context import FLOAT, Context, Operand, Rule
+from prover.capture.views import View
+
+
+def add(c: Context, a: Operand, b: Operand, alpha: float = 1) -> View:
+    """round(a + round(alpha * b))."""
+    if alpha == -1:
+        return sub(c, a, b)
+    return c.arithmetic(Op.ADD, Op.IADD, a, b if alpha == 1 else _scaled(c, b, alpha))
+
+
+def sub(c: Context, a: Operand, b: Operand, alpha: float = 1) -> View:
+    """round(a - round(alpha * b))."""
+    return c.arithmetic(Op.SUB, Op.ISUB, a, b if alpha == 1 else _scaled(c, b, alpha))
+
+
+def rsub(c: Context, a: Operand, b: Operand, alpha: float = 1) -> View:
+    """round(b - round(alpha * a))."""
+    return sub(c, b, a, alpha)
+
+
+def _scaled(c: Context, b: Operand, alpha: float) -> View:
+    return c.arithmetic(Op.MUL, Op.IMUL, b, alpha)
+
+
+def mul(c: Context, a: Operand, b: Operand) -> View:
+    """round(a * b); the logical and of bools."""
+    if c.dtype == torch.bool:
+        return logical_and(c, a, b)
+    return c.arithmetic(Op.MUL, Op.IMUL, a, b)
+
+
+def div(c: Context, a: Operand, b: Operand) -> View:
+    """round(a / b)."""
+    return c.div(a, b)
+
+
+def neg(c: Context, a: View) -> View:
+    """-a."""
+    if c.dtype.is_floating_point:
+        return c.neg(a)
+    return c.arithmetic(Op.SUB, Op.ISUB, 0, a)
+
+
+def unary(op: Op) -> Rule:
+    """Return the rule of a float primitive."""
+
+    def rule(c: Context, a: View) -> View:
+        if not c.dtype.is_floating_point:
+            raise c.unsupported(f"it has no meaning on {c.dtype}; convert the tensor to float32 first")
+        return c.builder.map(op, *c.floats(a))
+
+    return rule
+
+
+def reciprocal(c: Context, a: View) -> View:
+    """1 / a."""
+    return c.div(1.0, a)
+
+
+def rsqrt(c: Context, a: View) -> View:
+    """round(1 / round(sqrt(a)))."""
+    return c.div(1.0, c.sqrt(a))
+
+
+def power(c: Context, a: Operand, exponent: Operand) -> View:
+    """Products for exponents 1, 2, 3, 4; sqrt for 0.5; reciprocals of those for the negative ones."""
+    if isinstance(exponent, View) or not isinstance(a, View):
+        raise c.unsupported("only a tensor to the power of a fixed number has a formula; use exp and log")
+    if exponent < 0:
+        return c.div(1.0, _positive_power(c, a, -exponent))
+    return _positive_power(c, a, exponent)
+
+
+def _positive_power(c: Context, a: View, exponent: float) -> View:
+    if exponent == 0.5:
+        return c.sqrt(a)
+    square = c.mul(a, a) if exponent >= 2 else a
+    powers = {0: None, 1: a, 2: square}
+    if exponent in (3, 4):
+        return c.mul(square, a if exponent == 3 else square)
+    if exponent == 0:
+        return c.number(1.0, FLOAT).broadcast(a.shape)
+    chosen = powers.get(int(exponent)) if exponent == int(exponent) else None
+    if chosen is None:
+        raise c.unsupported(
+            f"the exponent {exponent} has no formula; 0, 0.5, 1, 2, 3, 4 and their negatives do"
+        )
+    return c.floats(chosen)[0]
+
+
+def maximum(c: Context, a: Operand, b: Operand) -> View:
+    """The larger; NaN wins."""
+    return _extreme(c, Op.MAX, a, b)
+
+
+def minimum(c: Context, a: Operand, b: Operand) -> View:
+    """The smaller; NaN wins."""
+    return _extreme(c, Op.MIN, a, b)
+
+
+def _extreme(c: Context, op: Op, a: Operand, b: Operand) -> View:
+    if c.dtype.is_floating_point:
+        return c.builder.map(op, *c.floats(a, b))
+    x, y = c.operand(a, c.dtype), c.operand(b, c.dtype)
+    low, high = (y, x) if op is Op.MAX else (x, y)
+    return c.select(c.builder.map(Op.ILT, low, high), x, y)
+
+
+def clamp(c: Context, a: View, low: Operand | None = None, high: Operand | None = None) -> View:
+    """min(max(a, low), high)."""
+    value: View = a
+    if low is not None:
+        value = _extreme(c, Op.MAX, value, low)
+    if high is not None:
+        value = _extreme(c, Op.MIN, value, high)
+    return value
+
+
+def clamp_max(c: Context, a: View, high: Operand) -> View:
+    """min(a, high)."""
+    return _extreme(c, Op.MIN, a, high)
+
+
+def relu(c: Context, a: View) -> View:
+    """max(a, 0)."""
+    return _extreme(c, Op.MAX, a, 0)
+
+
+def threshold_backward(c: Context, grad: View, a: View, threshold: float) -> View:
+    """0 where a <= threshold, else grad."""
+    below = c.builder.map(Op.LE, a, c.number(threshold, FLOAT))
+    return c.select(below, c.number(0.0, FLOAT), grad)
+
+
+def leaky_relu(c: Context, a: View, slope: float = 0.01) -> View:
+    """a where 0 < a, else round(a * slope)."""
+    return c.select(c.builder.map(Op.LT, c.number(0.0, FLOAT), a), a, c.mul(a, slope))
+
+
+def leaky_relu_backward(c: Context, grad: View, a: View, slope: float, is_result: bool) -> View:
+    """grad where 0 < a, else round(grad * slope)."""
+    del is_result  # the sign of the result is the sign of a for the slopes that torch allows here
+    return c.select(c.builder.map(Op.LT, c.number(0.0, FLOAT), a), grad, c.mul(grad, slope))
+
+
+def where(c: Context, condition: View, a: Operand, b: Operand) -> View:
+    """a where the condition holds, else b."""
+    return c.select(condition, c.operand(a, c.dtype), c.operand(b, c.dtype))
+
+
+def masked_fill(c: Context, a: View, mask: View, value: Operand) -> View:
+    """value where the mask holds, else a."""
+    return c.select(mask, c.operand(value, c.dtype), a)
+
+
+def compare(floating: Op, integer: Op, *, swap: bool = False, negate: bool = False) -> Rule:
+    """Return the rule of a comparison; `swap` exchanges the operands, `negate` the answer of equality."""
+
+    def rule(c: Context, a: Operand, b: Operand) -> View:
+        dtype = c.common(a, b)
+        x, y = c.operand(a, dtype), c.operand(b, dtype)
+        if swap:
+            x, y = y, x
+        if dtype.is_floating_point:
+            answer = c.builder.map(floating, x, y)
+        elif integer is Op.IEQ:
+            answer = c.builder.map(Op.IEQ, x, y)
+        elif floating is Op.LT:
+            answer = c.builder.map(Op.ILT, x, y)
+        else:  # x <= y is not y < x
+            answer = c.negation(c.builder.map(Op.ILT, y, x))
+        return c.negation(answer) if negate else answer
+
+    return rule
+
+
+def logical_not(c: Context, a: View) -> View:
+    """1 where a is zero, else 0."""
+    return c.negation(c.cast(a, torch.bool))
+
+
+def logical_and(c: Context, a: Operand, b: Operand) -> View:
+    """Both are not zero."""
+    return c.builder.map(Op.IAND, c.operand(a, torch.bool), c.operand(b, torch.bool), dtype=torch.bool)
+
+
+def logical_or(c: Context, a: Operand, b: Operand) -> View:
+    """One is not zero."""
+    return c.builder.map(Op.IOR, c.operand(a, torch.bool), c.operand(b, torch.bool), dtype=torch.bool)
+
+
+def convert(c: Context, a: View, **options: Any) -> View:
+    """The tensor in the result's dtype."""
+    del options
+    return c.cast(a, c.dtype)
+
+
+def sign(c: Context, a: View) -> View:
+    """(0 < a) - (a < 0)."""
+    zero = c.number(0.0, FLOAT)
+    positive, negative = c.builder.map(Op.LT, zero, a), c.builder.map(Op.LT, a, zero)
+    difference = c.builder.map(Op.ISUB, positive, negative, dtype=torch.int64)
+    return c.cast(difference, FLOAT)
+
+
+def abs_(c: Context, a: View) -> View:
+    """|a|."""
+    return unary(Op.ABS)(c, a)  # type: ignore[no-any-return]
+
+
+_OVERLOADS: dict[str, Rule] = {
+    "add.Tensor add.Scalar": add,
+    "sub.Tensor sub.Scalar": sub,
+    "rsub.Tensor rsub.Scalar": rsub,
+    "mul.Tensor mul.Scalar": mul,
+    "div.Tensor div.Scalar": div,
+    "neg.default": neg,
+    "abs.default": abs_,
+    "sqrt.default": unary(Op.SQRT),
+    "exp.default": unary(Op.EXP),
+    "log.default": unary(Op.LOG),
+    "reciprocal.default": reciprocal,
+    "rsqrt.default": rsqrt,
+    "pow.Tensor_Scalar pow.Scalar pow.Tensor_Tensor": power,
+    "maximum.default": maximum,
+    "minimum.default": minimum,
+    "clamp.default clamp.Tensor": clamp,
+    "clamp_min.default clamp_min.Tensor": maximum,
+    "clamp_max.default clamp_max.Tensor": clamp_max,
+    "relu.default": relu,
+    "threshold_backward.default": threshold_backward,
+    "leaky_relu.default": leaky_relu,
+    "leaky_relu_backward.default": leaky_relu_backward,
+    "where.self where.ScalarSelf where.ScalarOther where.Scalar": where,
+    "masked_fill.Scalar masked_fill.Tensor": masked_fill,
+    "eq.Tensor eq.Scalar": compare(Op.EQ, Op.IEQ),
+    "ne.Tensor ne.Scalar": compare(Op.EQ, Op.IEQ, negate=True),
+    "lt.Tensor lt.Scalar": compare(Op.LT, Op.ILT),
+    "le.Tensor le.Scalar": compare(Op.LE, Op.ILT),
+    "gt.Tensor gt.Scalar": compare(Op.LT, Op.ILT, swap=True),
+    "ge.Tensor ge.Scalar": compare(Op.LE, Op.ILT, swap=True),
+    "logical_not.default": logical_not,
+    "logical_and.default": logical_and,
+    "logical_or.default": logical_or,
+    "_to_copy.default": convert,
+    "sign.default sgn.default": sign,
+}
+
+RULES: dict[str, Rule] = {
+    f"aten.{name}": rule for names, rule in _OVERLOADS.items() for name in names.split()
+}

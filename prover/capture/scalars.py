@@ -1,0 +1,161 @@
+"""Python numbers that depend on the step alone, as a table (design section 1; program.md, P-8; lowering.md,
+L-8).
+
+An optimizer reads its step counter with `.item()` and goes on in Python floats. The trace keeps that
+arithmetic; here
+it is run for every step, in Python floats, and rounded to binary32 at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, fx
+
+from protocol.commitments.canonical import Words
+from protocol.errors import UnsupportedError
+from prover.capture.builder import f32_word
+from prover.capture.tracing import Trace
+
+_ITEM = "aten._local_scalar_dense.default"
+_TENSOR_OPS = frozenset(
+    {
+        "aten.add.Tensor",
+        "aten.sub.Tensor",
+        "aten.mul.Tensor",
+        "aten.div.Tensor",
+        "aten.neg.default",
+        "aten.detach.default",
+        "aten.alias.default",
+        "aten.clone.default",
+        "aten.scalar_tensor.default",
+        "aten.full.default",
+        "aten.view.default",
+        "aten.select.int",
+        "aten.lift_fresh_copy.default",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """The step table.
+
+    Attributes:
+        words: uint32[T, k].
+        columns: column of a number, by its stand-in and whether it is wanted as a float.
+    """
+
+    words: NDArray[np.uint32]
+    columns: dict[tuple[float, bool], int]
+
+
+def tabulate(trace: Trace, initial: Sequence[Tensor], steps: int) -> Table:
+    """Evaluate every number of the trace for steps 0 .. T - 1.
+
+    Args:
+        initial: value of every slot before the first step.
+
+    Raises:
+        UnsupportedError: a number depends on more than the step.
+    """
+    used = {arg for node in trace.module.graph.nodes for arg in _numbers(node)}
+    numbers = {stand_in: node for stand_in, node in trace.numbers.items() if stand_in in used}
+    values = _run(trace, list(numbers.values()), initial, steps)
+    distinct: dict[bytes, int] = {}
+    columns: dict[tuple[float, bool], int] = {}
+    kept: list[Words] = []
+    for stand_in, column in zip(numbers, values, strict=True):
+        for as_float in (True, False) if all(isinstance(v, int) for v in column) else (True,):
+            words = np.array([f32_word(v) if as_float else int(v) & 0xFFFFFFFF for v in column], np.uint32)
+            number = distinct.setdefault(words.tobytes(), len(kept))
+            if number == len(kept):
+                kept.append(words)
+            columns[stand_in, as_float] = number
+    table = np.stack(kept, axis=1) if kept else np.zeros((steps, 0), np.uint32)
+    return Table(words=table, columns=columns)
+
+
+def _numbers(node: fx.Node) -> list[float]:
+    if node.op != "call_function":
+        return []
+    return [a for a in (*node.args, *node.kwargs.values()) if isinstance(a, (int, float))]
+
+
+def _run(trace: Trace, wanted: list[fx.Node], initial: Sequence[Tensor], steps: int) -> list[list[Any]]:
+    """Values of the wanted nodes, one list of T numbers each."""
+    slots = {node: i for i, node in enumerate(trace.placeholders[: len(initial)])}
+    order = _needed(trace, wanted, slots)
+    read = [node for node in order if node in slots]
+    rest = [node for node in order if node not in slots]
+    current = {node: initial[slots[node]].detach().clone() for node in read}
+    columns: list[list[Any]] = [[] for _ in wanted]
+    with torch.no_grad():
+        for _ in range(steps):
+            env: dict[fx.Node, Any] = dict(current)
+            for node in rest:
+                env[node] = _value(trace, node, env)
+            for column, node in zip(columns, wanted, strict=True):
+                column.append(env[node])
+            current = {node: env[trace.after[slots[node]]] for node in read}
+    return columns
+
+
+def _value(trace: Trace, node: fx.Node, env: dict[fx.Node, Any]) -> Any:
+    if node.op == "get_attr":
+        return getattr(trace.module, str(node.target)).detach()
+    args = fx.map_arg(node.args, env.__getitem__)
+    kwargs = fx.map_arg(node.kwargs, env.__getitem__)
+    for stand_in, source in trace.numbers.items():
+        if stand_in in args and source in env:
+            args = tuple(env[source] if a == stand_in else a for a in args)
+    try:
+        return node.target(*args, **kwargs)  # type: ignore[operator]
+    except (ArithmeticError, ValueError, TypeError) as error:
+        raise UnsupportedError(
+            f"the number {node.name} = {node.target}{args} cannot be computed for some step: {error}; "
+            "it must be a number at every step of the job"
+        ) from error
+
+
+def _needed(trace: Trace, wanted: Sequence[fx.Node], slots: dict[fx.Node, int]) -> list[fx.Node]:
+    """Everything that the numbers depend on over all steps, in graph order."""
+    found: set[fx.Node] = set()
+    stack = list(wanted)
+    while stack:
+        node = stack.pop()
+        if node in found:
+            continue
+        found.add(node)
+        if node in slots:
+            stack.append(trace.after[slots[node]])
+            continue
+        _check(node)
+        stack.extend(node.all_input_nodes)
+        stack.extend(trace.numbers[a] for a in _numbers(node) if a in trace.numbers)
+    return [node for node in trace.module.graph.nodes if node in found]
+
+
+def _check(node: fx.Node) -> None:
+    target = str(node.target)
+    if node.op == "get_attr" or target == _ITEM or not target.startswith("aten."):
+        if node.op == "placeholder":
+            raise _depends(node)
+        return
+    value = node.meta.get("val")
+    alpha = node.kwargs.get("alpha", 1)
+    if target not in _TENSOR_OPS or alpha != 1 or (isinstance(value, Tensor) and value.numel() > 64):
+        raise _depends(node)
+
+
+def _depends(node: fx.Node) -> UnsupportedError:
+    return UnsupportedError(
+        f"{node.stack_trace or 'step'}: a Python number comes from the tensor {node.name} ({node.target}), "
+        "which is not "
+        "a step counter; only numbers that depend on the step alone can be Python numbers. Keep it a tensor"
+    )
