@@ -17,22 +17,8 @@ from prover.capture.tracing import Trace
 from prover.capture.views import View
 
 _RANDOM = re.compile(
-    "rand|bernoulli|normal_|multinomial|dropout|exponential|"
-    "uniform|geometric|cauchy|poisson|binomial"
+    "rand|bernoulli|normal|multinomial|dropout|exponential|uniform|geometric|cauchy|poisson|binomial"
 )
-    "rand",
-    "bernoulli",
-    "normal",
-    "multinomial",
-    "dropout",
-    "exponential",
-    "uniform",
-    "geometric",
-    "cauchy",
-    "poisson",
-    "binomial",
-    "rrelu",
-]
 
 
 class Lowered:

@@ -10,7 +10,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 import torch
-from torch.fx import Node, traceback
+from torch.fx import traceback
 from torch.utils._python_dispatch import TorchDispatchMode
 
 _TORCH = str(Path(torch.__file__).parent)
@@ -66,11 +66,6 @@ class StepRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.numbers[number] = value
             return int(number) if whole else number
         return value
-
-
-def line_of(node: Node) -> str:
-    """Return ``file:line`` of a recorded operator, or an empty string."""
-    return node.stack_trace or ""
 
 
 def line_of_error(trace: TracebackType | None) -> str:
