@@ -112,11 +112,16 @@ class Client:
 
     def now(self) -> int:
         """Timestamp of the latest block, in seconds."""
-        return int(self._latest()["timestamp"])
+        return self.head()[1]
 
     def block_number(self) -> int:
         """Number of the latest block."""
-        return int(self._latest()["number"])
+        return self.head()[0]
+
+    def head(self) -> tuple[int, int]:
+        """Number and timestamp (seconds) of the latest block. Raises ChainError if the node fails."""
+        latest = self._latest()
+        return int(latest["number"]), int(latest["timestamp"])
 
     def _latest(self) -> Mapping[str, Any]:
         try:
@@ -124,8 +129,8 @@ class Client:
         except _TRANSPORT_ERRORS as error:
             raise ChainError(f"the node did not give its latest block ({error})") from error
 
-    def call(self, to: ChecksumAddress, data: bytes) -> bytes:
-        """Return what a call of a view returns, at the latest block.
+    def call(self, to: ChecksumAddress, data: bytes, *, block: int | None = None) -> bytes:
+        """Return what a call of a view returns, at a block's end; the latest block unless given.
 
         Raises:
             RefusedError: the contract reverts with a named reason.
@@ -134,7 +139,7 @@ class Client:
         request: TxParams = {"to": to, "data": data, "value": self.web3.to_wei(0, "wei")}
         if self.account is not None:
             request["from"] = self.account.address
-        return self._eth_call(request, "latest")
+        return self._eth_call(request, "latest" if block is None else block)
 
     def _eth_call(self, request: TxParams, block: Any) -> bytes:
         try:

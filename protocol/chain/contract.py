@@ -48,15 +48,19 @@ class Contract:
         """The 20 bytes of the address."""
         return bytes.fromhex(self.address[2:])
 
-    def view(self, function: str, *args: Any) -> Any:
+    def view(self, function: str, *args: Any, block: int | None = None) -> Any:
         """Call a view: its value, a dict for a struct, a tuple where there are several values.
+
+        Args:
+            function: name; args: its arguments, hashes and addresses as bytes.
+            block: at whose end to look; the latest unless given.
 
         Raises:
             RefusedError: the view reverts with a reason.
             ChainError: the node failed, or there is no such contract at the address.
         """
         entry = self._function(function, len(args))
-        data = self.client.call(self.address, self._calldata(entry, args))
+        data = self.client.call(self.address, self._calldata(entry, args), block=block)
         if not data and entry["outputs"]:
             raise ChainError(
                 f"{self.address} does not answer as {self.artifact.name}; check the deployment file"

@@ -30,9 +30,8 @@ class LogCursor:
         self._next = first_block
         self._seen: dict[tuple[bytes, int], int] = {}
 
-    def advance(self) -> list[Event]:
-        """Return the events since the last call, in order. Raises ChainError if the node fails."""
-        latest = self._client.block_number()
+    def advance(self, latest: int) -> list[Event]:
+        """Return the events since the last call up to a block. Raises ChainError if the node fails."""
         first = max(self._first_block, self._next - REORGANISATION_DEPTH)
         events: list[Event] = []
         for start in range(first, latest + 1, CHUNK):
