@@ -31,7 +31,8 @@ def row(seed: bytes32, n_rows: uint256, batch: uint256, step: uint256, position:
     if batch != 0 and batch <= count:
         samples = count - count % batch
     sample: uint256 = step * batch + position
-    epoch: bytes8 = convert(convert((sample // samples) % 2**64, uint64), bytes8)
+    # epoch (8 bytes), then room for the round (1 byte) and the right half (4 bytes)
+    epoch: uint256 = ((sample // samples) % 2**64) << 40
     place: uint256 = sample % samples
 
     half: uint256 = 1
@@ -45,14 +46,8 @@ def row(seed: bytes32, n_rows: uint256, batch: uint256, step: uint256, position:
         left: uint256 = place >> half
         right: uint256 = place & mask
         for i: uint256 in range(ROUNDS):
-            noise: bytes32 = sha256(
-                concat(
-                    seed,
-                    epoch,
-                    convert(convert(i, uint8), bytes1),
-                    convert(convert(right, uint32), bytes4),
-                )
-            )
+            key: uint104 = convert(epoch | (i << 32) | right, uint104)
+            noise: bytes32 = sha256(concat(seed, convert(key, bytes13)))
             swapped: uint256 = left ^ ((convert(noise, uint256) >> 224) & mask)
             left = right
             right = swapped

@@ -176,7 +176,7 @@ def _require(condition: bool, reason: str) -> None:
 
 
 def _stands(leaf: bytes, index: int, path: Sequence[bytes], root: bytes, reason: str) -> None:
-    _require(index >> len(path) == 0, "verifier: index")
+    _require(index >> len(path) == 0, "merkle: index outside the tree")
     _require(fold_path(leaf, index, path) == root, reason)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -109,7 +110,7 @@ def test_bad_tables_are_refused(program: Program, message: str) -> None:
 
 def test_values_are_checked() -> None:
     inputs, state = list(EXAMPLE.inputs), list(EXAMPLE.state)
-    bad = [
+    bad: list[tuple[list[Any], list[Any], str]] = [
         (inputs[:3], state, "3 tensors for the 4 inputs"),
         (inputs, [state[0][1:], *state[1:]], "slot layer1"),
         (inputs, [state[0].astype(np.int64), *state[1:]], "slot layer1"),
