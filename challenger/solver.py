@@ -156,20 +156,30 @@ def _open(me: Challenger, update: UpdateInfo, segment: int, salt: bytes) -> Open
 
 
 def _settle(view: CourtView, dispute: DisputeInfo, settled: set[bytes]) -> Iterator[Move]:
-    """Settle the deepest position that ended empty; what follows from it follows by itself (D-14)."""
+    """Settle the deepest position that ended empty, once everything above it has ended too (D-14).
+
+    Until then nobody is to move below it, so to wait costs nothing and one transaction settles all.
+    """
     for position in reversed(view.demands(dispute.dispute)):
-        here = view.position(position)
-        candidates = view.candidates(position)
-        if view.now() <= here.ends_at or not all(c.fallen for c in candidates):
+        over = view.now() > _ends_at(view, position)
+        if not over or not all(c.fallen for c in view.candidates(position)) or position in settled:
             continue
-        above = here.kind == Kind.STEPS
-        if not above:
-            parent = view.candidate(here.parent)
-            above = not parent.fallen and parent.above_standing
-        if above and position not in settled:
-            settled.add(position)
-            yield Settle(position=position)
-            return
+        here = view.position(position)
+        if here.kind != Kind.STEPS:
+            above = view.candidate(here.parent)
+            if above.fallen or not above.above_standing:
+                continue
+        settled.add(position)
+        yield Settle(position=position)
+        return
+
+
+def _ends_at(view: CourtView, position: bytes) -> int:
+    """Return when the posting at a position and at all above it is over (D-4)."""
+    here = view.position(position)
+    if here.kind == Kind.STEPS:
+        return here.ends_at
+    return max(here.ends_at, _ends_at(view, view.candidate(here.parent).position))
 
 
 def _branches(view: CourtView, me: Challenger, dispute: DisputeInfo) -> Iterator[tuple[Site, BranchInfo]]:

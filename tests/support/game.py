@@ -151,11 +151,20 @@ class Table:
         assert isinstance(update, bytes)
         return update
 
-    def play(self, players: Sequence[Player], *, until: int, tick: int = TICK) -> None:
-        """Let the players move in turn, as long as there are moves, then let time pass, up to the time
-        `until`.
+    def play(
+        self,
+        players: Sequence[Player],
+        *,
+        until: int,
+        while_: Callable[[], bool] = lambda: True,
+        tick: int = TICK,
+    ) -> None:
+        """Let the players move in turn, as long as there are moves, then let time pass, up to `until`.
+
+        Args:
+            while_: the game ends when this no longer holds.
         """
-        while True:
+        while while_():
             while sum(self._turn(player) for player in players):
                 pass
             if self.model.now() >= until:
