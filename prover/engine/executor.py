@@ -46,8 +46,10 @@ class Executor:
     """A program, prepared for many steps. Runs of one executor take turns; results do not depend on threads.
 
     Attributes:
-        flags: int64[nodes, 3], elements since the start that the product certificate (column 0) and TwoSum (1)
-            left to the next tier, and that exp and log (2) left to the reference.
+        program, inputs, tensor_height: as given; inputs ready for the kernels.
+        schedule: seed, number of rows, batch (P-7).
+        flags: int64[nodes, 3], elements since the start that the product certificate (column 0) and
+            TwoSum (1) left to the next tier, and that exp and log (2) left to the reference.
     """
 
     def __init__(
@@ -87,7 +89,7 @@ class Executor:
         self.program = program
         self.tensor_height = tensor_height
         self.inputs = [_ready(words) for words in inputs]
-        self._schedule = (seed, n_rows, batch)
+        self.schedule = (seed, n_rows, batch)
         self._runtime = Runtime(
             threads=threads,
             pool=pool,
@@ -124,7 +126,7 @@ class Executor:
 
     def context(self, step: int) -> StepContext:
         """What an element of this step depends on besides its operands."""
-        seed, n_rows, batch = self._schedule
+        seed, n_rows, batch = self.schedule
         return StepContext(
             step=step,
             seed=seed,
@@ -181,13 +183,13 @@ class Executor:
         return StepOutputs(
             outputs=environment[:n_nodes],
             next_state=[environment[place] for place in links],
-            loss=float(environment[program.loss][:1].view(np.float32).sum()),
+            loss=_number(environment[program.loss]),
         )
 
     def _table(self, table: Table, step: int) -> Words:
         if table.kind == LeafKind.STEP:
             return _count_from(table.start + step, table.size)
-        seed, n_rows, batch = self._schedule
+        seed, n_rows, batch = self.schedule
         if table.start == 0 and table.size == batch:
             rows = schedule.rows(seed, n_rows, batch, step)
             return (rows & WORD_MASK).astype(np.uint32)
@@ -223,6 +225,11 @@ def check_subnormals() -> None:
             "this thread flushes subnormal numbers to zero, so its results would not be the job's (N-1); "
             "unset flush-to-zero (torch.set_flush_denormal(False), or the library that set it) and run again"
         )
+
+
+def _number(words: Words) -> float:
+    """The first word as a number, whatever its bits; 0 if there is none."""
+    return float(words[:1].view(np.float32).tolist()[0]) if words.size else 0.0
 
 
 def _ready(words: Words) -> Words:

@@ -1,7 +1,7 @@
 """Loop nests as kernels take them: merged loops, and int64 layouts of sizes, offsets and strides.
 
-Indices of a layout are named in kernels.py. Loops of size 1 are dropped and neighbours that walk every operand
-evenly are merged, so most nodes have one or two loops.
+Indices of a layout are named in kernels.py. Loops of size 1 are dropped and neighbours that walk every
+operand evenly are merged, so most nodes have one or two loops.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Where generated kernels live: source modules on disk, so that numba caches what it compiles from them.
 
 The directory is `GAVEL_KERNEL_CACHE`, else `gavel/kernels` in the user's cache directory. A module's name is
-the hash of its text and of the helpers that it inlines, so a change of either is a new module, never a stale one.
+the hash of its text and of the helpers that it inlines, so a change of either is a new module.
 """
 
 from __future__ import annotations
