@@ -87,6 +87,11 @@ class Contracts:
             court=Contract(client, "Court", deployment.court),
         )
 
+    @property
+    def account(self) -> bytes:
+        """The 20 bytes of the client's address. Raises ChainError for a client without a key."""
+        return bytes.fromhex(self.client.address[2:])
+
     def verify(self) -> None:
         """Check that the chain holds the code that this package compiles, wired as the deployment says (A-1).
 

@@ -8,6 +8,7 @@ from typing import Any, Final, get_args
 
 from protocol.chain.client import SentTransaction
 from protocol.chain.deployment import Contracts
+from protocol.errors import ChainError
 from protocol.game import moves
 from protocol.game.moves import Move
 from protocol.job import Job
@@ -15,6 +16,9 @@ from protocol.job import Job
 MOVE_GAS: Final = 3_000_000
 PROVE_GAS: Final = 12_000_000
 """The largest witness needs 8 M (program.md, P-12); the rest is room for a candidate's fall."""
+
+APPROVED_BONDS: Final = 64
+"""Bonds approved at once, so that a dispute is not slowed by approvals."""
 
 _GAS: Final[dict[type, int]] = {
     moves.Prove: PROVE_GAS,
@@ -44,3 +48,21 @@ def send_move(contracts: Contracts, move: Move, *, tag: str | None = None) -> Se
 
 def _argument(value: Any) -> Any:
     return value.terms() if isinstance(value, Job) else value
+
+
+def ensure_allowance(contracts: Contracts, amount: int) -> None:
+    """Let the board take `amount` bond tokens from the account, approving some more bonds ahead if it must.
+
+    Args:
+        amount: tokens, in the smallest unit.
+
+    Raises:
+        ChainError: the account has not so many tokens, or the approval failed.
+    """
+    account, board = contracts.client.address, contracts.board.address
+    if contracts.token.view("balanceOf", account) < amount:
+        raise ChainError(
+            f"{account} has fewer than the {amount} bond tokens that the next move locks; get some"
+        )
+    if contracts.token.view("allowance", account, board) < amount:
+        contracts.token.send("approve", board, amount * APPROVED_BONDS)

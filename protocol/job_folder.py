@@ -1,0 +1,239 @@
+"""The public data of a job as a folder, checked against the job id when it is read (A-1).
+
+    job.json             format, the words of U-1, and the deployment's court and verifier
+    manifest.json        names, shapes, dtypes, labels, links; its sha256 is in the terms
+    program.bin          the descriptors, 1024 bytes each, in order (P-2)
+    inputs.safetensors   uint32 words of every input, by number (C-7)
+    genesis.safetensors  uint32 words of every slot before the first step, by number (C-6)
+
+Whoever has the job id can check all of it: nothing in a folder has to be trusted, and nothing in it is code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from protocol.commitments.tensor import Words, state_tree, tensor_root
+from protocol.commitments.tree import Tree, height
+from protocol.errors import MalformedError, MismatchError
+from protocol.job import Clocks, Geometry, Job, Money
+from protocol.program.descriptor import DESCRIPTOR_BYTES, Node
+from protocol.program.lint import check_descriptor, check_program, check_values
+from protocol.program.program import Program, TensorSpec
+
+FORMAT: Final = "gavel job 1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFolder:
+    """A job with everything that determines it.
+
+    Attributes:
+        job: terms.
+        program: descriptors, labels, slots, inputs, links.
+        manifest: what capture wrote about names, shapes and dtypes.
+        inputs, genesis: flat uint32 words per input and per slot.
+    """
+
+    job: Job
+    program: Program
+    manifest: dict[str, Any]
+    inputs: tuple[Words, ...]
+    genesis: tuple[Words, ...]
+
+    def save(self, path: Path) -> None:
+        """Write the folder.
+
+        Raises:
+            MalformedError: there is a job in it already, or it cannot be written.
+        """
+        if (path / "job.json").exists():
+            raise MalformedError(f"{path} holds a job already; name a new folder")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            (path / "manifest.json").write_bytes(manifest_bytes(self.program, self.manifest))
+            (path / "program.bin").write_bytes(b"".join(node.encode() for node in self.program.nodes))
+            save_words(path / "inputs.safetensors", self.inputs)
+            save_words(path / "genesis.safetensors", self.genesis)
+            terms = {
+                "format": FORMAT,
+                "job": self.job.job_id.hex(),
+                "words": [hex(w) for w in self.job.words()],
+            }
+            (path / "job.json").write_text(json.dumps(terms, indent=2) + "\n")
+        except OSError as error:
+            raise MalformedError(f"the job folder {path} cannot be written: {error}") from error
+
+    @classmethod
+    def load(cls, path: Path) -> JobFolder:
+        """Read a folder and check everything in it.
+
+        Raises:
+            MalformedError: a file is not what it claims to be, or the program is not well-formed.
+            MismatchError: something is not what the job id commits to.
+        """
+        try:
+            terms = json.loads((path / "job.json").read_text())
+            manifest = (path / "manifest.json").read_bytes()
+            descriptors = (path / "program.bin").read_bytes()
+            if terms.get("format") != FORMAT:
+                raise MalformedError(f"{path} is not a job folder ({FORMAT}); make one with `gavel job new`")
+            job = job_of_words([int(word, 16) for word in terms["words"]])
+            _agree("job id", job.job_id, bytes.fromhex(terms["job"]))
+            _agree("manifest", sha256(manifest).digest(), job.manifest)
+            program, captured = _read_manifest(json.loads(manifest), descriptors)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise MalformedError(f"the job folder {path} cannot be read: {error!r}") from error
+        folder = cls(
+            job=job,
+            program=program,
+            manifest=captured,
+            inputs=load_words(path / "inputs.safetensors"),
+            genesis=load_words(path / "genesis.safetensors"),
+        )
+        folder.check()
+        return folder
+
+    def check(self) -> None:
+        """Check program, inputs and genesis against the terms, and that the program is well-formed (P-11).
+
+        Raises:
+            MalformedError: the program or a value is not well-formed.
+            MismatchError: a root or a count is not what the terms say.
+        """
+        check_program(self.program)
+        check_values(self.program, inputs=self.inputs, state=self.genesis)
+        job, tensor_height = self.job, self.job.geometry.tensor_height
+        if self.program.largest_extent > 64 << tensor_height:
+            raise MismatchError(
+                f"the largest tensor has {self.program.largest_extent} words, H = {tensor_height} holds fewer"
+            )
+        roots = commit(self.program, self.inputs, self.genesis, tensor_height)
+        for name, found, expected in zip(
+            ("program", "inputs", "genesis state"),
+            roots,
+            (job.program_root, job.inputs_root, job.genesis),
+            strict=True,
+        ):
+            _agree(f"{name} root", found, expected)
+        counts = (len(self.program.nodes), len(self.program.slots), len(self.program.inputs))
+        geometry = job.geometry
+        if counts != (geometry.n_nodes, geometry.n_slots, geometry.n_inputs):
+            raise MismatchError(
+                f"the program has {counts} nodes, slots and inputs, the terms say "
+                f"{(geometry.n_nodes, geometry.n_slots, geometry.n_inputs)}; do not follow this job"
+            )
+
+
+def commit(
+    program: Program, inputs: Sequence[Words], genesis: Sequence[Words], tensor_height: int
+) -> tuple[bytes, bytes, bytes]:
+    """Return program root (C-8), inputs root (C-7) and genesis state root (C-6).
+
+    Args:
+        inputs, genesis: flat uint32 words.
+        tensor_height: H of the job.
+    """
+    leaves = [sha256(node.encode()).digest() for node in program.nodes]
+    inputs_tree = Tree([tensor_root(words, tensor_height) for words in inputs], height(len(inputs)))
+    state = state_tree([tensor_root(words, tensor_height) for words in genesis])
+    return Tree(leaves, height(len(leaves) + 1)).root, inputs_tree.root, state.root
+
+
+def manifest_bytes(program: Program, captured: dict[str, Any]) -> bytes:
+    """Return the bytes whose sha256 is the manifest word of the terms (U-1)."""
+    specs = {
+        kind: [{"name": s.name, "shape": list(s.shape), "dtype": s.dtype} for s in tensors]
+        for kind, tensors in (("slots", program.slots), ("inputs", program.inputs))
+    }
+    data = {
+        "program": specs
+        | {"labels": list(program.labels), "links": list(program.links), "loss": program.loss},
+        "capture": captured,
+    }
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def job_of_words(words: Sequence[int]) -> Job:
+    """Return the job in the words of U-1. Raises MalformedError if they are not such words."""
+    try:
+        chain_id, board, requester, *rest = words
+        hashes, numbers = [word.to_bytes(32) for word in rest[:6]], rest[6:]
+        return Job(
+            chain_id=chain_id,
+            board=board.to_bytes(20),
+            requester=requester.to_bytes(20),
+            salt=hashes[0],
+            manifest=hashes[1],
+            program_root=hashes[2],
+            inputs_root=hashes[3],
+            genesis=hashes[4],
+            seed=hashes[5],
+            geometry=Geometry.unpack(numbers[0]),
+            clocks=Clocks.unpack(numbers[1]),
+            expiry=numbers[2],
+            money=Money(
+                **dict(zip(Money.__dataclass_fields__, numbers[3:], strict=True)),
+            ),
+        )
+    except (ValueError, OverflowError, IndexError, TypeError) as error:
+        raise MalformedError(f"the terms are not the {12 + 9} words of U-1: {error}") from error
+
+
+def save_words(path: Path, tensors: Sequence[Words], metadata: dict[str, str] | None = None) -> None:
+    """Write flat uint32 arrays as safetensors, named by number."""
+    save_file({str(i): np.ascontiguousarray(words) for i, words in enumerate(tensors)}, path, metadata)
+
+
+def load_words(path: Path) -> tuple[Words, ...]:
+    """Read what `save_words` wrote. Raises MalformedError if it is not that."""
+    try:
+        tensors = load_file(path)
+        arrays = tuple(tensors[str(i)] for i in range(len(tensors)))
+    except (OSError, KeyError, SafetensorError, ValueError) as error:
+        raise MalformedError(f"{path} does not hold tensors of words: {error!r}") from error
+    for words in arrays:
+        if words.dtype != np.uint32 or words.ndim != 1:
+            raise MalformedError(f"{path} holds {words.dtype}{words.shape}, not flat uint32 words")
+    return arrays
+
+
+def _read_manifest(manifest: dict[str, Any], descriptors: bytes) -> tuple[Program, dict[str, Any]]:
+    data = manifest["program"]
+    if len(descriptors) % DESCRIPTOR_BYTES:
+        raise MalformedError(f"program.bin has {len(descriptors)} bytes, no multiple of {DESCRIPTOR_BYTES}")
+    nodes: list[Node] = [
+        check_descriptor(descriptors[at : at + DESCRIPTOR_BYTES])
+        for at in range(0, len(descriptors), DESCRIPTOR_BYTES)
+    ]
+    program = Program(
+        nodes=tuple(nodes),
+        labels=tuple(str(label) for label in data["labels"]),
+        slots=tuple(_spec(entry) for entry in data["slots"]),
+        inputs=tuple(_spec(entry) for entry in data["inputs"]),
+        links=tuple(int(link) for link in data["links"]),
+        loss=int(data["loss"]),
+    )
+    return program, dict(manifest["capture"])
+
+
+def _spec(entry: dict[str, Any]) -> TensorSpec:
+    shape = tuple(int(size) for size in entry["shape"])
+    return TensorSpec(name=str(entry["name"]), shape=shape, dtype=str(entry["dtype"]))
+
+
+def _agree(what: str, found: bytes, expected: bytes) -> None:
+    if found != expected:
+        raise MismatchError(
+            f"the {what} is {found.hex()}, committed is {expected.hex()}; this is not the job's data: "
+            "get it from somewhere else"
+        )
