@@ -83,7 +83,7 @@ def keep_larger(acc: Accumulator, word: uint256, index: uint256) -> Accumulator:
     @param word A float word, canonical.
     @param index The fold index, taken modulo 2**32.
     """
-    winner: uint256 = float32.round_exact(float32.exact_word(acc.low & float32.WORD))
+    winner: uint256 = float32.canonical(acc.low & float32.WORD)
     if acc.flags & FLAG_SEEN != 0:
         beaten: bool = winner != float32.NAN and (
             word == float32.NAN or float32.order(word) > float32.order(winner)

@@ -71,7 +71,7 @@ def fold_term(
         is_leaf: bool = n_code == 1 and packed >> 248 == 0
         is_copy: bool = n_code == 2 and packed >> 240 == 31  # leaf0 COPY
         if (fold == 2 or fold == 3) and n_leaves > 0 and (is_leaf or is_copy):
-            return accumulator.keep_larger(acc, float32.round_exact(float32.exact_word(words[0])), index)
+            return accumulator.keep_larger(acc, float32.canonical(words[0]), index)
     return empty(accumulator.Accumulator)
 
 

@@ -60,6 +60,19 @@ def arity(op: uint256) -> uint256:
 
 @internal
 @pure
+def canonical(word: uint256) -> uint256:
+    """
+    @notice A word as float primitives and sums read it (N-4): every NaN is NAN, -0 is +0.
+    """
+    if word & SIZE > INFINITY:
+        return NAN
+    if word == SIGN:
+        return 0
+    return word
+
+
+@internal
+@pure
 def exact_word(word: uint256) -> uint256:
     """
     @notice A float word as an exact value (N-4).
@@ -169,11 +182,11 @@ def apply(op: uint256, a: uint256, b: uint256, c: uint256) -> uint256:
         return self._exp(a)
     if op == 26:
         return self._log(a)
-    x: uint256 = self.exact_word(a)
     if op == 20:  # NEG
-        return self.round_exact(x ^ NEGATIVE)
+        return self.canonical(a ^ SIGN)
     if op == 21:  # ABS
-        return self.round_exact((x | NEGATIVE) ^ NEGATIVE)
+        return self.canonical(a & SIZE)
+    x: uint256 = self.exact_word(a)
     if op == 24:
         return self._sqrt(x)
     if op == 18:
@@ -185,7 +198,7 @@ def apply(op: uint256, a: uint256, b: uint256, c: uint256) -> uint256:
         return self._add(x, y ^ NEGATIVE)
     if op == 19:
         return self._divide(x, y)
-    return self._compare(op, x, y, self.round_exact(x), self.round_exact(y))
+    return self._compare(op, self.canonical(a), self.canonical(b))
 
 
 @internal
@@ -201,8 +214,8 @@ def order(word: uint256) -> uint256:
 
 @internal
 @pure
-def _compare(op: uint256, x: uint256, y: uint256, a: uint256, b: uint256) -> uint256:
-    nan: bool = (x | y) & NOT_A_NUMBER != 0
+def _compare(op: uint256, a: uint256, b: uint256) -> uint256:
+    nan: bool = a == NAN or b == NAN
     below: bool = self.order(a) < self.order(b)
     if op < 24:  # MAX, MIN
         if nan:

@@ -86,12 +86,12 @@ def compile_contract(name_or_path: str | Path) -> Artifact:
 def _compiled(source: Path, key: str) -> Artifact:
     entry = _cache_dir() / f"{source.stem}-{key[:40]}.json"
     with suppress(OSError, ValueError, KeyError):
-        return _from_json(json.loads(entry.read_text()))
+        return _from_json(json.loads(entry.read_text(encoding="utf-8")))
     artifact = _compile(source)
     with suppress(OSError):  # a cache that cannot be written only costs time
         entry.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=entry.parent, suffix=".tmp")
-        with os.fdopen(handle, "w") as out:
+        with os.fdopen(handle, "w", encoding="utf-8") as out:
             out.write(_to_json(artifact))
         Path(temporary).replace(entry)
     return artifact
@@ -165,8 +165,8 @@ def _key(source: Path) -> str:
 
     A file can reach another one whose name it contains as a word: an import cannot do without it.
     """
-    texts = {path: path.read_text() for path in sorted(CONTRACTS.rglob("*.vy*"))}
-    texts.setdefault(source, source.read_text())
+    texts = {path: path.read_text(encoding="utf-8") for path in sorted(CONTRACTS.rglob("*.vy*"))}
+    texts.setdefault(source, source.read_text(encoding="utf-8"))
     reached, waiting = {source}, [source]
     while waiting:
         words = set(re.findall(r"\w+", texts[waiting.pop()]))

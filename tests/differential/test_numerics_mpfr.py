@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import struct
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,18 +64,24 @@ def test_mpfr_agrees_with_the_processor() -> None:
             assert mpfr.ORACLE[name](*((x,) if name == "SQRT" else (x, y))) == want, (name, hex(x), hex(y))
 
 
-SUMS = {
+SUMS: dict[str, tuple[bytes, Callable[[list[int]], list[Any]]]] = {
     "word": (b"\x00", lambda w: [mpfr.term(w[0])]),
     "product": (b"\x00\x01\x12", lambda w: [mpfr.product(w[0], w[1])]),
     "difference of words": (b"\x00\x01\x14", lambda w: [mpfr.term(w[0]), -mpfr.term(w[1])]),
-    "two products": (b"\x00\x01\x12\x02\x03\x12\x14", lambda w: [mpfr.product(*w[:2]), -mpfr.product(*w[2:])]),
-    "integer": (b"\x00\x29\x01", lambda w: [mpfr.mpq(mpfr.signed(w[0])), mpfr.term(w[1])]),
+    "two products": (
+        b"\x00\x01\x12\x02\x03\x12\x14",
+        lambda w: [mpfr.product(*w[:2]), -mpfr.product(*w[2:])],
+    ),
+    "integer": (b"\x00\x29\x01", lambda w: [mpfr.integer(w[0]), mpfr.term(w[1])]),
     "selected product": (
         b"\x00\x01\x02\x12\x03\x28",
         lambda w: [mpfr.product(w[1], w[2]) if w[0] else mpfr.term(w[3])],
     ),
     "scatter": (b"\x00\x01\x33\x02\x03\x28", lambda w: [mpfr.term(w[2] if w[0] == w[1] else w[3])]),
-    "below": (b"\x00\x01\x34\x02\x03\x28", lambda w: [mpfr.term(w[2 if mpfr.signed(w[0]) < mpfr.signed(w[1]) else 3])]),
+    "below": (
+        b"\x00\x01\x34\x02\x03\x28",
+        lambda w: [mpfr.term(w[2 if mpfr.signed(w[0]) < mpfr.signed(w[1]) else 3])],
+    ),
 }
 
 
@@ -83,7 +91,9 @@ def cancelling_terms(rng: random.Random, finite: bool) -> list[list[int]]:
     while len(terms) < rng.choice((1, 2, 5, 20)):
         words = [mpfr.hard_word(rng) for _ in range(4)]
         if finite:
-            words = [word if word & mpfr.NAN & 0x7F800000 != 0x7F800000 else word & 0x807FFFFF for word in words]
+            words = [
+                word if word & mpfr.NAN & 0x7F800000 != 0x7F800000 else word & 0x807FFFFF for word in words
+            ]
         terms.append(words)
         if rng.random() < 0.6:
             terms.append([words[0] ^ 0x80000000, words[1], words[2] ^ 0x80000000, words[3]])

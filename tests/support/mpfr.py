@@ -1,7 +1,7 @@
 """Binary32 by MPFR, and inputs that binary32 arithmetic finds hard. Imports nothing of ours.
 
 Words are ints below 2**32. MPFR computes with precision 24 and the exponent range of binary32, subnormals
-included, rounding once to nearest even; gmpy2 evaluates outside that range first, so nothing is rounded twice.
+included, rounding once to nearest even; gmpy2 evaluates beyond that range first, so nothing is rounded twice.
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ from collections.abc import Callable, Iterable
 import gmpy2
 from gmpy2 import mpfr, mpq, mpz
 
-BINARY32 = gmpy2.context(
-    precision=24, emax=128, emin=-148, subnormalize=True, round=gmpy2.RoundToNearest
-)
+BINARY32 = gmpy2.context(precision=24, emax=128, emin=-148, subnormalize=True, round=gmpy2.RoundToNearest)
 """MPFR writes numbers as 0.1... * 2**e, hence emax 128 for a largest number below 2**128."""
 
 NAN = 0x7FC00000
@@ -72,6 +70,11 @@ def term(word: int) -> mpq | float:
     """A float word as a term of `exact_sum`."""
     number = to_float(word)
     return mpq(number) if math.isfinite(number) else number
+
+
+def integer(word: int) -> mpq:
+    """A two's complement word as a term of `exact_sum`."""
+    return mpq(signed(word))
 
 
 def product(a: int, b: int) -> mpq | float:
@@ -166,6 +169,12 @@ EDGE_WORDS = tuple(word | sign for word in _POSITIVE_EDGES for sign in (0, 0x800
 """Words around every boundary of the format and of the functions, with both signs."""
 
 
+HARDEST_EXP = (0xC16912CD, 0xBBF0EDF1, 0x377EFF81, 0xBAE0E25C, 0xB3000000, 0x39C6BE5B, 0x38E69CC1, 0x383A3EF1)
+HARDEST_LOG = (0x65D890D3, 0x4C5D65A5, 0x4D604EBE, 0x41178FEB, 0x1F116AB8, 0x66A8C860, 0x3C413D3A, 0x6F31A8EC)
+"""The arguments, of all, whose exp and log come nearest to a point halfway between two words, nearest first:
+2**-27.7 and 2**-33.05 of half a last place (tests/differential/test_numerics_hardest.py scans for them)."""
+
+
 def hard_word(rng: random.Random) -> int:
     """A word: an edge, any bits, of middling size (often with few bits set), or close to an edge."""
     kind = rng.random()
@@ -180,7 +189,7 @@ def hard_word(rng: random.Random) -> int:
 
 
 def hard_pair(rng: random.Random) -> tuple[int, int]:
-    """Two words, often related: equal or opposite, neighbours that cancel, or with a sum halfway between words."""
+    """Two words, often related: equal or opposite, nearly so, or with a sum halfway between words."""
     a = hard_word(rng)
     kind = rng.random()
     if kind < 0.15:
@@ -188,6 +197,6 @@ def hard_pair(rng: random.Random) -> tuple[int, int]:
     if kind < 0.3:
         return a, (a ^ 0x80000000) + rng.randint(-2, 2) & MASK
     if kind < 0.5:
-        half_place = max((a >> 23 & 0xFF) - 24, 0) << 23  # 2**-24 times the power of two at or below |a|
+        half_place = max((a >> 23 & 0xFF) - 24, 0) << 23  # half of the last place of a normal word
         return a, half_place + rng.choice((0, 0, 1, -1)) & MASK | rng.getrandbits(1) << 31
     return a, hard_word(rng)

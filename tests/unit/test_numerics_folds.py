@@ -200,7 +200,14 @@ def test_a_selected_word_beside_an_exact_value_is_read_as_a_float() -> None:
 def test_codes_of_max_and_argmax(kind: Fold) -> None:
     assert is_well_formed(kind, b"\x00", 1)
     assert is_well_formed(kind, b"\x00\x1f", 4)
-    for code, n_leaves in ((b"", 1), (b"\x01", 2), (b"\x00\x14", 1), (b"\x00\x00\x12", 1), (b"\x00", 0), (b"\x00", 5)):
+    for code, n_leaves in (
+        (b"", 1),
+        (b"\x01", 2),
+        (b"\x00\x14", 1),
+        (b"\x00\x00\x12", 1),
+        (b"\x00", 0),
+        (b"\x00", 5),
+    ):
         assert not is_well_formed(kind, code, n_leaves)
         assert fold_term(kind, code, [ONE] * n_leaves, Accumulator(8, 1), 0) == EMPTY
 
