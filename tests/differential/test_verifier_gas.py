@@ -1,0 +1,140 @@
+"""What proofs cost on py-evm, calldata's floor price included, and how large the verifier is."""
+
+from __future__ import annotations
+
+from dataclasses import astuple
+
+import numpy as np
+import pytest
+from eth_account import Account
+from web3 import Web3
+
+from protocol.chain.artifacts import MAX_RUNTIME_BYTES, compile_contract
+from protocol.chain.embedded import EmbeddedChain, EmbeddedProvider
+from protocol.numerics.accumulator import EMPTY
+from protocol.program import evaluation
+from protocol.program.address import n_ranges, range_length
+from protocol.program.descriptor import Node, Source
+from protocol.program.interpreter import _ArrayReader
+from tests.support.programs import MUL, SUM, counter, floats, node, view
+from tests.support.scenes import Challenge, Scene
+
+
+class Chain:
+    """A verifier and a court of one context on py-evm."""
+
+    def __init__(self) -> None:
+        chain = EmbeddedChain(accounts=1)
+        self.w3 = Web3(EmbeddedProvider(chain))
+        self.key = chain.keys[0]
+        self.court = self._deploy("CourtMock")
+        self.verifier = self._deploy("StepVerifier")
+
+    def _send(self, to: str | None, data: bytes) -> tuple[int, str]:
+        sender = Account.from_key(self.key)
+        transaction = {
+            "to": to or b"",
+            "data": data,
+            "gas": 20_000_000,
+            "gasPrice": self.w3.eth.gas_price,
+            "nonce": self.w3.eth.get_transaction_count(sender.address),
+            "chainId": 31337,
+            "value": 0,
+        }
+        signed = sender.sign_transaction(transaction)
+        sent = self.w3.eth.send_raw_transaction(signed.raw_transaction)
+        receipt = self.w3.eth.wait_for_transaction_receipt(sent)
+        assert receipt["status"] == 1
+        return int(receipt["gasUsed"]), str(receipt["contractAddress"])
+
+    def _deploy(self, name: str) -> str:
+        return self._send(None, compile_contract(name).bytecode)[1]
+
+    def prove(self, challenge: Challenge) -> tuple[int, bool]:
+        """Gas of the proof, and its verdict."""
+        court = self.w3.eth.contract(address=Web3.to_checksum_address(self.court), abi=_abi("CourtMock"))
+        verifier = self.w3.eth.contract(
+            address=Web3.to_checksum_address(self.verifier), abi=_abi("StepVerifier")
+        )
+        context = court.encode_abi("set_context", [astuple(challenge.context)])
+        self._send(self.court, bytes.fromhex(context[2:]))
+        # Twice: the first verdict that the mock writes to storage costs it 20,000 gas a word, as in no real court.
+        arguments = [self.court, b"\1" * 32, b"\2" * 32, challenge.index, challenge.witness()]
+        for _ in range(2):
+            gas, _ = self._send(self.verifier, bytes.fromhex(verifier.encode_abi("prove", arguments)[2:]))
+        return gas, bool(court.functions.last().call()[3])
+
+
+def _abi(name: str) -> list[dict[str, object]]:
+    return list(compile_contract(name).abi)
+
+
+@pytest.fixture(scope="module")
+def chain() -> Chain:
+    return Chain()
+
+
+def middle_range(made: Node, *, words: int, tensor_height: int) -> Challenge:
+    """The second range of word 2 of the last of 128 nodes, with float tensors of that many words."""
+    rng = np.random.default_rng(7)
+
+    def tensor(size: int) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
+        return floats(rng.normal(size=size))
+
+    large, small = tensor(words), tensor(64)
+    scene = Scene(
+        descriptors=[counter().program.nodes[0].encode()] * 127 + [made.encode()],
+        nodes=[large, *[small] * 126, tensor(4)],
+        state=[large, small, small],
+        inputs=[small] * 3,
+        after=[small] * 3,
+        tensor_height=tensor_height,
+        range_log2=6,
+    )
+    read = _ArrayReader(scene.nodes, [large, small, small], scene.inputs)
+    length, ranges = range_length(made, 6), n_ranges(made, 6)
+    totals = [EMPTY]
+    for i in range(ranges):
+        terms = range(i * length, min((i + 1) * length, made.terms))
+        context = scene.base.step_context
+        totals.append(
+            evaluation.accumulate(made, 127, 2, terms=terms, start=totals[-1], context=context, read=read)
+        )
+    return scene.range(127, 2, 2, totals, up=4)
+
+
+def test_a_range_of_contiguous_products(chain: Chain) -> None:
+    made = node(
+        SUM,
+        (4,),
+        (1024,),
+        (0, 1, MUL),
+        view(Source.NODE, 0, (4, 1024), (1, 0), (0, 1)),
+        view(Source.STATE, 0, (4, 1024), (1, 0), (0, 1)),
+    )
+    challenge = middle_range(made, words=4096, tensor_height=6)
+    assert range_length(made, 6) == 32
+    gas, fault = chain.prove(challenge)
+    print(f"32 contiguous products, H = 6, 128 nodes: {gas} gas, witness {len(challenge.witness())} bytes")
+    assert not fault
+    # The mock reads its context from 20 storage words, 42,000 of this.
+    assert gas < 400_000
+
+
+def test_a_range_that_opens_a_page_per_term(chain: Chain) -> None:
+    made = node(SUM, (4,), (128,), (0,), view(Source.NODE, 0, (128, 64), (0, 1), (1, 0)))
+    challenge = middle_range(made, words=1 << 18, tensor_height=14)
+    assert range_length(made, 6) == 64
+    gas, fault = chain.prove(challenge)
+    print(f"64 pages, H = 14, 128 nodes: {gas} gas, witness {len(challenge.witness())} bytes")
+    assert not fault
+    assert len(challenge.witness()) < 98_304
+    assert gas < 2_500_000
+
+
+def test_the_verifier_can_be_deployed() -> None:
+    """EIP-170, with room for the immutables that it does not have."""
+    artifact = compile_contract("StepVerifier")
+    print(f"StepVerifier: {artifact.deployed_bytes} bytes")
+    assert artifact.deployed_bytes <= MAX_RUNTIME_BYTES
+    assert not artifact.layout.get("storage_layout")
