@@ -20,6 +20,7 @@ import json
 import os
 import re
 import tempfile
+import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -101,12 +102,18 @@ def _compile(source: Path) -> Artifact:
     from vyper.compiler import compile_from_file_input
     from vyper.compiler.input_bundle import FilesystemInputBundle
     from vyper.exceptions import VyperException
+    from vyper.warnings import ContractSizeLimit
 
     bundle = FilesystemInputBundle(_search_paths())
     try:
-        outputs = compile_from_file_input(
-            bundle.load_file(source), input_bundle=bundle, output_formats=_OUTPUTS, no_bytecode_metadata=True
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ContractSizeLimit)  # an error below
+            outputs = compile_from_file_input(
+                bundle.load_file(source),
+                input_bundle=bundle,
+                output_formats=_OUTPUTS,
+                no_bytecode_metadata=True,
+            )
     except VyperException as error:
         raise CompileError(f"{source.name} does not compile: {error}") from error
     runtime = bytes.fromhex(outputs["bytecode_runtime"].removeprefix("0x"))
