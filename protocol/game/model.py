@@ -221,7 +221,7 @@ def _known(table: dict[bytes, _T], key: bytes, what: str) -> _T:
 
 def _speak(model: Model, sender: bytes, move: m.Delegate) -> None:
     change = model.court.delegates.add if move.allowed else model.court.delegates.discard
-    change((sender, move.delegate))
+    change((sender, move.who))
 
 
 _APPLY: Final[dict[type, Callable[[Model, bytes, Any], Any]]] = {

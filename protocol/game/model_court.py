@@ -118,7 +118,7 @@ class Court:
 
     def reserve(self, sender: bytes, move: Reserve) -> None:
         """Lock the challenge bond (D-1)."""
-        require((sender, move.digest) not in self.reserved, "court: reserved")
+        require((sender, move.digest) not in self.reserved, "court: reserved before")
         record = self.board.record(move.job)
         self.board.take(sender, record.terms.money.challenge_bond)
         self.reserved[sender, move.digest] = Reservation(move.job, self.board.time)
@@ -126,10 +126,11 @@ class Court:
     def cancel_reservation(self, sender: bytes, digest: bytes) -> None:
         """Take back a reservation that was not opened in V (D-2)."""
         reservation = self.reserved.get((sender, digest))
-        if reservation is None or reservation.opened:
-            raise RefusedError("court: not reserved")
+        if reservation is None:
+            raise RefusedError("court: nothing reserved")
+        require(not reservation.opened, "court: reservation was opened")
         terms = self.board.jobs[reservation.job].terms
-        require(self.board.time > reservation.time + terms.clocks.opening, "court: can still be opened")
+        require(self.board.time > reservation.time + terms.clocks.opening, "court: opening is not over")
         del self.reserved[sender, digest]
         self.board.credit(sender, terms.money.challenge_bond)
 
@@ -137,22 +138,29 @@ class Court:
         """Open a reserved dispute; demands STEPS (D-2)."""
         dispute = dispute_id(update=move.update, segment=move.segment, challenger=sender, salt=move.salt)
         reservation = self.reserved.get((sender, dispute))
-        if reservation is None or reservation.opened:
+        if reservation is None:
             raise RefusedError("court: not reserved")
+        require(not reservation.opened, "court: opened before")
         update = self.board.updates.get(move.update)
         if update is None or not self.board.is_live(move.update):
             raise RefusedError("court: update is not live")
         terms = self.board.jobs[update.job].terms
-        require(reservation.job == update.job, "court: reserved for another job")
         require(not self.board.is_final(move.update), "court: update is final")
+        require(reservation.job == update.job, "court: reserved for another job")
         # INVARIANT: I-3, nothing is opened after the deadline + V.
         require(reservation.time <= update.deadline, "court: reserved too late")
-        require(self.board.time <= reservation.time + terms.clocks.opening, "court: opened too late")
+        require(self.board.time <= reservation.time + terms.clocks.opening, "court: opening is over")
         place = move.segment - update.first_segment
-        require(0 <= place < len(update.states), "court: segment")
+        require(0 <= place < len(update.states), "court: not a segment of it")
         levels, root = terms.geometry.history_height, update.history_root
-        require(verify(move.first, place, move.first_path, root, height=levels), "court: first state")
-        require(verify(move.last, place + 1, move.last_path, root, height=levels), "court: last state")
+        require(
+            verify(move.first, place, move.first_path, root, height=levels),
+            "court: first state not in history",
+        )
+        require(
+            verify(move.last, place + 1, move.last_path, root, height=levels),
+            "court: last state not in history",
+        )
         reservation.opened = True
         opened = Dispute(move.update, move.segment, sender, reservation.time)
         self.disputes[dispute] = opened
@@ -219,13 +227,17 @@ class Court:
 
     # ---------------------------------------------------------------- candidates
 
-    def standing_above(self, position: bytes) -> bool:
-        """Whether the update is live and no candidate that the position hangs under has fallen (D-16)."""
+    def fallen_above(self, position: bytes) -> bool:
+        """Whether a candidate that the position hangs under has fallen (D-16)."""
         here = self.positions[position]
         if here.kind == Kind.STEPS:
-            return self.board.is_live(here.update)
+            return False
         above = self.candidates[here.parent]
-        return not above.fallen and self.standing_above(above.position)
+        return above.fallen or self.fallen_above(above.position)
+
+    def standing_above(self, position: bytes) -> bool:
+        """Whether the update is live and nothing that the position hangs under has fallen (D-16)."""
+        return self.board.is_live(self.positions[position].update) and not self.fallen_above(position)
 
     def standing(self, position: bytes) -> bool:
         """Whether a candidate stands at the position."""
@@ -245,21 +257,26 @@ class Court:
 
     def commit(self, sender: bytes, move: Commit) -> bytes:
         """Post a candidate (D-5)."""
-        require(move.position in self.positions, "court: not demanded")
+        require(move.position in self.positions, "court: no such position")
         here = self.positions[move.position]
         terms = self.terms(here.update)
-        require(self.standing_above(move.position), "court: fallen above")
-        require(self.board.time <= here.ends_at, "court: posting has ended")
+        # INVARIANT: I-7, the posting period ends.
+        require(self.board.time <= here.ends_at, "court: posting period is over")
+        # INVARIANT: I-6, nothing is decided below what has fallen.
+        require(not self.fallen_above(move.position), "court: fallen above")
+        require(self.board.is_live(here.update), "court: update is not live")
         own = self._own_side(sender, move.as_update, here)
         tree_height = self.tree_height(move.position)
         levels = min(terms.geometry.fanout_log2, tree_height)
-        require(len(move.children) == 1 << levels, "court: children")
+        require(len(move.children) == 1 << levels, "court: wrong number of children")
         self._check_ends(move, here, terms, tree_height - levels)
         root = _root(move.children)
         candidate = candidate_id(move.position, root)
-        require(candidate not in self.candidates, "court: already posted")
-        require(len(here.candidates) < MOST_CANDIDATES, "court: too many candidates")
+        require(candidate not in self.candidates, "court: candidate exists")
         bonded = not own or here.own_posted
+        # INVARIANT: I-6, one place is kept for the candidate that the update's bond covers.
+        kept = int(bonded and not here.own_posted)
+        require(len(here.candidates) + kept < MOST_CANDIDATES, "court: no place left")
         if bonded:
             self.board.take(sender, terms.money.defence_bond)
         here.own_posted |= own
@@ -273,14 +290,14 @@ class Court:
     def _own_side(self, sender: bytes, as_update: bytes, here: Position) -> bool:
         update = self.board.updates[here.update]
         if as_update == NO_UPDATE:
-            require(self.speaks_for(sender, update.trainer), "court: not the defence")
+            require(self.speaks_for(sender, update.trainer), "court: not the trainer's side")
             return True
         later = self.board.updates.get(as_update)
         if later is None or not self.board.is_live(as_update):
             raise RefusedError("court: not a live descendant")
         require(later.job == update.job and later.index > update.index, "court: not a live descendant")
-        require(self.speaks_for(sender, later.trainer), "court: not the defence")
-        return self.speaks_for(sender, update.trainer)
+        require(self.speaks_for(sender, later.trainer), "court: not the descendant's side")
+        return False
 
     @staticmethod
     def _check_ends(move: Commit, here: Position, terms: Job, below: int) -> None:
@@ -297,34 +314,34 @@ class Court:
                 sha256(move.accumulator).digest(),
                 here.ranges,
             )
-            require(len(move.accumulator) == BYTES, "court: accumulator")
+            require(len(move.accumulator) == BYTES, "court: accumulator of 97 bytes")
             finished = Accumulator.from_bytes(move.accumulator).finish(here.fold)
-            require(finished == here.word, "court: accumulator")
+            require(finished == here.word, "court: accumulator not the word's")
         else:
-            require(not move.accumulator, "court: accumulator")
+            require(not move.accumulator, "court: accumulator not asked for")
             first, last = here.first, here.last
             end = steps if here.kind == Kind.STEPS else terms.geometry.n_nodes
         if here.kind == Kind.NODES:
-            require(not move.first_path, "court: first leaf")
+            require(not move.first_path, "court: first path not asked for")
         else:
-            require(stands(first, 0, move.first_path), "court: first leaf")
-        require(stands(last, end, move.last_path), "court: last leaf")
+            require(stands(first, 0, move.first_path), "court: wrong first end point")
+        require(stands(last, end, move.last_path), "court: wrong last end point")
 
     # ---------------------------------------------------------------- reveals
 
     def reveal(self, children: tuple[bytes, ...]) -> None:
         """Reveal the children of the hash that they make (D-6)."""
         levels = len(children).bit_length() - 1
-        require(1 <= levels <= 8 and len(children) == 1 << levels, "court: children")
+        require(1 <= levels <= 8 and len(children) == 1 << levels, "court: children not 2^n")
         key = (_root(children), levels)
-        require(key not in self.revealed, "court: revealed")
+        require(key not in self.revealed, "court: revealed before")
         self.revealed[key] = (self.board.time, children)
 
     def reveal_page(self, page: bytes) -> None:
         """Reveal the bytes of a page (D-6)."""
-        require(len(page) == PAGE_BYTES, "court: page")
+        require(len(page) == PAGE_BYTES, "court: a page has 256 bytes")
         key = sha256(page).digest()
-        require(key not in self.pages, "court: revealed")
+        require(key not in self.pages, "court: page revealed before")
         self.pages[key] = (self.board.time, page)
 
     def revealed_at(self, cursor: Cursor, levels: int) -> int | None:
@@ -344,15 +361,19 @@ class Court:
             return PAGE_LEVELS
         return min(self.terms(self.disputes[dispute].update).geometry.fanout_log2, cursor.height)
 
+    def exists(self, dispute: bytes, candidate: bytes) -> bool:
+        """Whether the dispute has demanded the candidate's position (D-7)."""
+        mine, posted = self.disputes.get(dispute), self.candidates.get(candidate)
+        return mine is not None and posted is not None and posted.position in mine.demands
+
     def branch(self, dispute: bytes, candidate: bytes) -> Branch:
         """Return a branch as it is, before its first move too (D-7, D-13).
 
         Raises:
             RefusedError: the dispute has not demanded the candidate's position.
         """
-        require(dispute in self.disputes and candidate in self.candidates, "court: no such branch")
+        require(self.exists(dispute, candidate), "court: no such branch")
         mine, posted = self.disputes[dispute], self.candidates[candidate]
-        require(posted.position in mine.demands, "court: no such branch")
         known = self.branches.get((dispute, candidate))
         if known is not None:
             return known
@@ -402,4 +423,4 @@ def _root(children: tuple[bytes, ...]) -> bytes:
     try:
         return root_of(children)
     except MalformedError as error:
-        raise RefusedError("court: children") from error
+        raise RefusedError("court: children not 2^n") from error

@@ -17,9 +17,6 @@ from protocol.program import leaf as leaves
 from protocol.program.leaf import ProofContext
 
 PAGE_HEIGHT: Final = 6
-_LISTS: Final = (Kind.STEPS, Kind.NODES, Kind.TENSOR, Kind.STATE, Kind.FOLD)
-_OWN_MOVES: Final = (Kind.STEPS, Kind.STATE, Kind.FOLD)
-"""Trees whose leaves `select` does not reach (D-8)."""
 
 
 class Play(Court):
@@ -27,13 +24,32 @@ class Play(Court):
 
     # ---------------------------------------------------------------- moves of the challenger
 
-    def _turn(self, sender: bytes, dispute: bytes, candidate: bytes) -> tuple[Branch, int]:
-        """Refuse unless the sender may move in the branch; return it and its reveal's overrun (D-12)."""
-        require(dispute in self.disputes, "court: no such branch")
-        require(self.disputes[dispute].challenger == sender, "court: not the challenger")
+    def _turn(self, sender: bytes | None, dispute: bytes, candidate: bytes) -> tuple[Branch, int]:
+        """Refuse unless it is the challenger's turn; return the branch and the levels of its list (D-12).
+
+        Args:
+            sender: who moves; None asks for the turn alone.
+        """
+        challenger = self.disputes[dispute].challenger if dispute in self.disputes else None
+        # INVARIANT: I-5, only the challenger moves in its dispute.
+        require(sender is None or sender == challenger, "court: not the challenger")
         branch = self.branch(dispute, candidate)
-        require(self.judge(dispute, candidate).turn == Turn.CHALLENGER, "court: not your turn")
+        turn = self.judge(dispute, candidate).turn
+        require(turn != Turn.CLOSED, "court: branch is closed")
+        # INVARIANT: I-7, a late challenger holds nothing up.
+        require(turn != Turn.CHALLENGER_LATE, "court: challenger is late")
+        require(turn == Turn.CHALLENGER, "court: not the challenger's turn")
         return branch, self.levels(dispute, branch.cursor)
+
+    @staticmethod
+    def _descend(cursor: Cursor, levels: int, move: Select | SelectStep) -> Cursor:
+        """Return the cursor moved to a node of the revealed list (D-8)."""
+        require(0 <= move.index < 1 << levels, "court: index outside the list")
+        # INVARIANT: I-4, only what the defence has committed to can be selected.
+        under = verify(move.leaf, move.index, move.path, cursor.hash, height=levels)
+        require(under, "court: not under the cursor")
+        index = (cursor.index << levels) + move.index
+        return replace(cursor, hash=move.leaf, height=cursor.height - levels, index=index)
 
     def _moved(self, dispute: bytes, candidate: bytes, cursor: Cursor) -> Branch:
         """Record a move: both reserves pay for what was late (D-13)."""
@@ -52,19 +68,20 @@ class Play(Court):
     def select(self, sender: bytes, move: Select) -> None:
         """Move the cursor down (D-8)."""
         branch, levels = self._turn(sender, move.dispute, move.candidate)
-        cursor = branch.cursor
-        require(cursor.kind in _LISTS and levels > 0, "court: nothing to select")
-        left = cursor.height - levels
-        require(left > 0 or cursor.kind not in _OWN_MOVES, "court: last level")
-        require(verify(move.leaf, move.index, move.path, cursor.hash, height=levels), "court: path")
-        index = (cursor.index << levels) + move.index
-        below = replace(cursor, hash=move.leaf, height=left, index=index)
-        if left == 0 and cursor.kind == Kind.NODES:
+        require(branch.cursor.kind != Kind.PAGE, "court: word has its own move")
+        require(levels > 0, "court: nothing below the cursor")
+        below = self._descend(branch.cursor, levels, move)
+        if below.height == 0 and below.kind == Kind.NODES:
             geometry = self.terms(self.disputes[move.dispute].update).geometry
-            require(index <= geometry.n_nodes, "court: no such node")
-            below = replace(below, kind=Kind.STATE, height=geometry.state_height, index=0)
-            if index < geometry.n_nodes:
-                below = replace(below, kind=Kind.TENSOR, height=geometry.tensor_height, node=index)
+            require(below.index <= geometry.n_nodes, "court: no such node")
+            if below.index < geometry.n_nodes:
+                tensor, node = geometry.tensor_height, below.index
+                below = replace(below, kind=Kind.TENSOR, height=tensor, index=0, node=node)
+            else:
+                below = replace(below, kind=Kind.STATE, height=geometry.state_height, index=0)
+        elif below.height == 0:
+            require(below.kind == Kind.TENSOR, "court: leaf has its own move")
+        # INVARIANT: I-4, nobody can be asked to reveal what 32 zero bytes are the hash of.
         if below.kind == Kind.TENSOR and below.height == 0 and below.hash != ZERO:
             below = replace(below, kind=Kind.PAGE, height=PAGE_HEIGHT)
         self._moved(move.dispute, move.candidate, below)
@@ -73,15 +90,16 @@ class Play(Court):
         """Select the first wrong step; demands NODES (D-9)."""
         branch, levels = self._turn(sender, move.dispute, move.candidate)
         cursor = branch.cursor
-        require(cursor.kind == Kind.STEPS and cursor.height == levels, "court: not at a step")
-        require(verify(move.leaf, move.index, move.path, cursor.hash, height=levels), "court: path")
-        step = (cursor.index << levels) + move.index
+        require(cursor.kind == Kind.STEPS, "court: not among steps")
+        below = self._descend(cursor, levels, move)
+        require(below.height == 0, "court: not a step yet")
+        step = below.index
         mine = self.disputes[move.dispute]
         steps = self.terms(mine.update).geometry.steps_of(mine.segment)
         require(1 <= step <= steps, "court: no such step")
         posted = self.candidates[move.candidate]
         before_stands = verify(move.before, step - 1, move.before_path, posted.root, height=posted.height)
-        require(before_stands, "court: state before")
+        require(before_stands, "court: state before not committed")
         moved = self._moved(move.dispute, move.candidate, cursor)
         moved.demanded = self.demand(
             move.dispute,
@@ -99,9 +117,9 @@ class Play(Court):
         branch, _ = self._turn(sender, move.dispute, move.candidate)
         cursor = branch.cursor
         require(cursor.kind == Kind.PAGE, "court: not at a page")
-        require(0 <= move.index < 1 << PAGE_HEIGHT, "court: index")
+        require(0 <= move.index < 1 << PAGE_HEIGHT, "court: a page has 64 words")
         page_fits = len(move.page) == PAGE_BYTES and sha256(move.page).digest() == cursor.hash
-        require(page_fits, "court: page")
+        require(page_fits, "court: page is not at the cursor")
         terms = self.terms(self.disputes[move.dispute].update)
         word_index = (cursor.index << PAGE_HEIGHT) + move.index
         fold, ranges = leaves.fold_shape(
@@ -131,12 +149,12 @@ class Play(Court):
         """Return what a proof at the cursor of a branch must show (P-15).
 
         Raises:
-            RefusedError: no leaf stands directly below the cursor.
+            RefusedError: it is not the challenger's turn, or no leaf stands directly below the cursor.
         """
-        cursor = self.branch(dispute, candidate).cursor
+        branch, levels = self._turn(None, dispute, candidate)
+        cursor = branch.cursor
         provable = cursor.kind == Kind.PAGE or (
-            cursor.kind in (Kind.TENSOR, Kind.STATE, Kind.FOLD)
-            and cursor.height == self.levels(dispute, cursor)
+            cursor.kind in (Kind.TENSOR, Kind.STATE, Kind.FOLD) and cursor.height == levels
         )
         require(provable, "court: not at a last level")
         posted = self.candidates[candidate]
@@ -172,9 +190,9 @@ class Play(Court):
 
     def prove(self, sender: bytes, move: Prove) -> bool:
         """Judge a leaf; True if the candidate fell, False if the dispute is lost (D-11)."""
-        self._turn(sender, move.dispute, move.candidate)
         context = self.proof_context(move.dispute, move.candidate)
         fault = leaves.verdict(context, move.index, move.witness)
+        self._turn(sender, move.dispute, move.candidate)
         if fault:
             posted = self.candidates[move.candidate]
             self._fall(move.candidate, self._credit_at(posted.position, move.dispute))
@@ -211,16 +229,20 @@ class Play(Court):
         update.open_disputes -= 1
         self.board.lose_challenge_bond(update.job, resolver, self.candidates[candidate].poster)
 
+    def _is(self, turn: Turn, dispute: bytes, candidate: bytes) -> bool:
+        known = self.exists(dispute, candidate)
+        return known and self.judge(dispute, candidate).turn == turn
+
     def silence(self, dispute: bytes, candidate: bytes) -> None:
         """Fell a candidate whose defence is late (D-14)."""
-        late = self.judge(dispute, candidate).turn == Turn.DEFENDER_LATE
-        require(late, "court: defence is not late")
+        # INVARIANT: I-4, a defence in time never falls silent.
+        require(self._is(Turn.DEFENDER_LATE, dispute, candidate), "court: defence is not late")
         self._fall(candidate, self._credit_at(self.candidates[candidate].position, dispute))
 
     def timeout(self, sender: bytes, dispute: bytes, candidate: bytes) -> None:
         """End a dispute whose challenger is late (D-15)."""
-        late = self.judge(dispute, candidate).turn == Turn.CHALLENGER_LATE
-        require(late, "court: challenger is not late")
+        # INVARIANT: I-5, a challenger in time is never timed out.
+        require(self._is(Turn.CHALLENGER_LATE, dispute, candidate), "court: challenger is not late")
         self._lose(dispute, candidate, resolver=sender)
 
     def _empty(self, position: bytes) -> bool:
@@ -229,11 +251,14 @@ class Play(Court):
 
     def settle(self, sender: bytes, position: bytes) -> None:
         """Fell what hangs above an ended and empty position, upward (D-14)."""
-        require(position in self.positions, "court: not demanded")
-        require(self.standing_above(position), "court: fallen above")
-        require(self._empty(position), "court: position is not empty")
+        require(position in self.positions, "court: no such position")
+        require(not self.fallen_above(position), "court: fallen above")
         update = self.positions[position].update
+        require(self.board.is_live(update), "court: update is not live")
+        # INVARIANT: I-3, what is final stays.
         require(not self.board.is_final(update), "court: update is final")
+        # INVARIANT: I-6, only silence to the end of the posting, or proof against all that was posted, fells.
+        require(self._empty(position), "court: not ended and empty")
         credit = self._credit_at(position, None)
         while self._empty(position):
             here = self.positions[position]
@@ -247,7 +272,7 @@ class Play(Court):
         credited = self.disputes[credit]
         record = self.board.updates[update]
         if self._open(credit):
-            credited.status = DisputeStatus.WON
+            credited.status = DisputeStatus.CLOSED
             record.open_disputes -= 1
             bond = self.terms(update).money.challenge_bond
             self.board.credit(credited.challenger, bond)
@@ -267,12 +292,12 @@ class Play(Court):
 
     def free(self, candidate: bytes) -> None:
         """Give the defence bond of a surviving candidate back (D-16)."""
-        require(candidate in self.candidates, "court: no such candidate")
-        posted = self.candidates[candidate]
-        require(posted.bonded, "court: no bond")
+        posted = self.candidates.get(candidate)
+        if posted is None or not posted.bonded:
+            raise RefusedError("court: no defence bond held")
         update = self.positions[posted.position].update
         over = self.board.is_final(update) or not self.standing_above(posted.position)
-        require(over, "court: still at stake")
+        require(over, "court: candidate is still needed")
         posted.bonded = False
         self.board.credit(posted.poster, self.terms(update).money.defence_bond)
 

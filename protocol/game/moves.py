@@ -133,7 +133,7 @@ class Open:
 class Delegate:
     """Let another address answer for the sender, or stop it (D-5)."""
 
-    delegate: bytes
+    who: bytes
     allowed: bool
 
 

@@ -24,11 +24,12 @@ class UpdateStatus(Enum):
 
 
 class DisputeStatus(Enum):
-    """OPEN until it is LOST (D-15), WON (credited with the fall), or CLOSED for its update is gone (D-16)."""
+    """OPEN until it is LOST (D-15) or CLOSED: credited with its update's fall, or closed since that is
+    gone.
+    """
 
     OPEN = "open"
     LOST = "lost"
-    WON = "won"
     CLOSED = "closed"
 
 

@@ -115,10 +115,10 @@ class Table:
     def send(self, sender: bytes, move: m.Move) -> object:
         """Make a move; every rule is checked afterwards. Raises RefusedError as the model does."""
         entry = Entry(self.model.now(), sender, move)
-        if isinstance(move, m.Prove):
-            entry.leaf = self._leaf(move)
         self.log.append(entry)
         try:
+            if isinstance(move, m.Prove):
+                entry.leaf = self._leaf(move)
             result = self.model.apply(sender, move)
         except RefusedError as error:
             entry.refused = error.reason
@@ -197,7 +197,16 @@ class Table:
         return [entry for entry in self.log if entry.refused is None and isinstance(entry.move, kinds)]
 
 
-RACES = frozenset({"court: revealed", "court: already posted", "court: not your turn", "court: fallen above"})
+RACES = frozenset(
+    {
+        "court: revealed before",
+        "court: page revealed before",
+        "court: candidate exists",
+        "court: fallen above",
+        "court: branch is closed",
+        "court: defence is not late",
+    }
+)
 Player = Callable[[Model], Iterable[tuple[bytes, m.Move]]]
 
 

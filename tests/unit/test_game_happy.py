@@ -16,7 +16,7 @@ def test_one_wrong_word_is_proven_settled_and_felled() -> None:
     assert at.model.update(update).status == UpdateStatus.FALLEN
     assert at.decided() == {"word": 1, "settle": 1}
     [dispute] = at.model.disputes(update=update)
-    assert dispute.status == DisputeStatus.WON
+    assert dispute.status == DisputeStatus.CLOSED
     money = at.job.money
     refund = money.gas_price * at.model.board.scheduled_gas
     gain = refund + money.bounty + money.tip

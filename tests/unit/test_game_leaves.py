@@ -140,7 +140,7 @@ def convicted(at: Table, hooks: Hooks) -> Table:
         while_=lambda: at.model.board.is_live(update),
     )
     assert at.model.update(update).status == UpdateStatus.FALLEN
-    assert [d.status for d in at.model.disputes()] == [DisputeStatus.WON]
+    assert [d.status for d in at.model.disputes()] == [DisputeStatus.CLOSED]
     return at
 
 
