@@ -58,7 +58,7 @@ class Chain:
         )
         context = court.encode_abi("set_context", [astuple(challenge.context)])
         self._send(self.court, bytes.fromhex(context[2:]))
-        # Twice: the first verdict that the mock writes to storage costs it 20,000 gas a word, as in no real court.
+        # Twice, because the mock's first verdict costs 20,000 gas for each word of storage that it fills.
         arguments = [self.court, b"\1" * 32, b"\2" * 32, challenge.index, challenge.witness()]
         for _ in range(2):
             gas, _ = self._send(self.verifier, bytes.fromhex(verifier.encode_abi("prove", arguments)[2:]))
