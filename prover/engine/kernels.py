@@ -125,7 +125,11 @@ def read_leaf(  # noqa: C901
                 out[position + j] = fill
             flat = c[0] * f0 + c[1] * f1 + c[2] * f2 + c[3] * f3
             if flat_step == 1 and high > low:
-                out[position + low : position + high] = source[flat + low : flat + high]
+                # Not a slice assignment: its shape check is most of this kernel's compile time.
+                piece = source[flat + low : flat + high]
+                target = out[position + low : position + high]
+                for j in range(high - low):
+                    target[j] = piece[j]
             else:
                 for j in range(low, high):
                     out[position + j] = source[flat + j * flat_step]
