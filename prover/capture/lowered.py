@@ -16,6 +16,8 @@ from prover.capture.lowering.context import Context
 from prover.capture.tracing import Trace
 from prover.capture.views import View
 
+_EMPTY = re.compile(r"aten\.(new_)?empty(_like|_strided|_permuted)?\.")
+_OVERWRITES = re.compile(r"aten\.(copy|fill|zero)\.")
 _RANDOM = re.compile(
     "rand|bernoulli|normal|multinomial|dropout|exponential|uniform|geometric|cauchy|poisson|binomial"
 )
@@ -64,6 +66,8 @@ class Lowered:
                 None  # the epilogue that writes results back to the inputs; the results are outputs already
             )
         _check_dtype(context, _first(node))
+        if _EMPTY.match(target):
+            return None  # memory that nobody wrote: only operators that overwrite it may take it
         rule = RULES.get(target)
         if rule is None:
             if _RANDOM.search(target):
@@ -80,13 +84,20 @@ class Lowered:
         kwargs = {k: v for k, v in fx.map_arg(node.kwargs, self._value).items() if k not in _PLACEMENT}
         if isinstance(_first(node), Tensor) and 0 in _first(node).shape:
             raise context.unsupported("the result is empty; programs have no empty tensors")
+        context.rebound.clear()
         try:
-            return rule(context, *args, **kwargs)
+            value = rule(context, *args, **kwargs)
         except TypeError as error:
             raise context.unsupported(f"used with arguments that have no formula ({error})") from error
+        self._values.update(context.rebound)
+        return value
 
     def _value(self, node: fx.Node) -> Any:
-        return self._values[node]
+        value = self._values[node]
+        current = self._context.node
+        if value is None and current is not None and not _OVERWRITES.match(str(current.target)):
+            raise self._context.unsupported(f"it reads memory that nobody wrote ({node.target}); use zeros")
+        return value
 
     def _constant(self, node: fx.Node) -> View:
         tensor = getattr(self._trace.module, str(node.target))

@@ -4,10 +4,26 @@ from __future__ import annotations
 
 from typing import Final
 
-from prover.capture.lowering import composed, indexing, layout, losses, pointwise, reductions
+from prover.capture.lowering import (
+    composed,
+    convolution,
+    indexing,
+    layout,
+    losses,
+    normalisation,
+    pointwise,
+    reductions,
+)
 from prover.capture.lowering.context import Rule, merged
 
 RULES: Final[dict[str, Rule]] = merged(
-    pointwise.RULES, composed.RULES, layout.RULES, reductions.RULES, losses.RULES, indexing.RULES
+    pointwise.RULES,
+    composed.RULES,
+    layout.RULES,
+    reductions.RULES,
+    losses.RULES,
+    indexing.RULES,
+    normalisation.RULES,
+    convolution.RULES,
 )
 """Rule of every operator that has a formula, by its full name."""

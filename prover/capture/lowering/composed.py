@@ -108,6 +108,65 @@ def softplus_backward(c: Context, grad: View, a: View, beta: float, threshold: f
     return c.select(c.builder.map(Op.LT, c.number(threshold, FLOAT), scaled), grad, value)
 
 
+def elu(c: Context, a: View, alpha: float = 1, scale: float = 1, input_scale: float = 1) -> View:
+    """a * scale where 0 < a, else (exp(a * input_scale) - 1) * (alpha * scale), each rounded."""
+    low = c.mul(c.sub(c.exp(c.mul(a, input_scale)), 1.0), alpha * scale)
+    return c.select(c.builder.map(Op.LT, c.number(0.0, FLOAT), a), c.mul(a, scale), low)
+
+
+def elu_backward(
+    c: Context, grad: View, alpha: float, scale: float, input_scale: float, is_result: bool, a: View
+) -> View:
+    """grad * scale where 0 < a, else grad * (input_scale * alpha * scale) * exp(a * input_scale)."""
+    if is_result:
+        low = c.mul(c.mul(grad, input_scale), c.add(a, alpha * scale))
+    else:
+        low = c.mul(c.mul(grad, input_scale * alpha * scale), c.exp(c.mul(a, input_scale)))
+    return c.select(c.builder.map(Op.LT, c.number(0.0, FLOAT), a), c.mul(grad, scale), low)
+
+
+def hardtanh(c: Context, a: View, low: float = -1, high: float = 1) -> View:
+    """min(max(a, low), high)."""
+    return c.builder.map(Op.MIN, c.builder.map(Op.MAX, a, c.number(low, FLOAT)), c.number(high, FLOAT))
+
+
+def hardtanh_backward(c: Context, grad: View, a: View, low: float, high: float) -> View:
+    """grad where low < a < high, else 0."""
+    above = c.builder.map(Op.LT, c.number(low, FLOAT), a)
+    below = c.builder.map(Op.LT, a, c.number(high, FLOAT))
+    inside = c.builder.map(Op.IAND, above, below, dtype=above.dtype)
+    return c.select(inside, grad, c.number(0.0, FLOAT))
+
+
+def log_sigmoid(c: Context, a: View) -> list[View]:
+    """min(a, 0) - log(1 + exp(-|a|)), each rounded."""
+    z = c.exp(c.neg(c.builder.map(Op.ABS, a)))
+    return [c.sub(c.builder.map(Op.MIN, a, c.number(0.0, FLOAT)), log1p(c, z)), z]
+
+
+def log_sigmoid_backward(c: Context, grad: View, a: View, buffer: View) -> View:
+    """z = exp(-|a|): grad * (1 - z / (1 + z)) where a < 0, else grad * (z / (1 + z))."""
+    del buffer
+    z = c.exp(c.neg(c.builder.map(Op.ABS, a)))
+    ratio = c.div(z, c.add(1.0, z))
+    negative = c.builder.map(Op.LT, a, c.number(0.0, FLOAT))
+    return c.mul(grad, c.select(negative, c.sub(1.0, ratio), ratio))
+
+
+def glu(c: Context, a: View, dim: int = -1) -> View:
+    """The first half times the sigmoid of the second."""
+    d, half = a.axis(dim), a.shape[a.axis(dim)] // 2
+    return c.mul(a.slice(d, 0, half, 1), sigmoid(c, a.slice(d, half, half, 1)))
+
+
+def xlogy(c: Context, a: Operand, b: Operand) -> View:
+    """NaN where b is NaN, 0 where a = 0, else a * log(b)."""
+    x, y = c.floats(a, b)
+    zero = c.builder.map(Op.EQ, x, c.number(0.0, FLOAT))
+    value = c.select(zero, c.number(0.0, FLOAT), c.mul(x, c.builder.map(Op.LOG, y)))
+    return c.select(c.builder.map(Op.EQ, y, y), value, y)
+
+
 RULES: dict[str, Rule] = {
     "aten.addcmul.default": addcmul,
     "aten.addcdiv.default": addcdiv,
@@ -122,6 +181,14 @@ RULES: dict[str, Rule] = {
     "aten.gelu.default": gelu,
     "aten.gelu_backward.default": gelu_backward,
     "aten.log1p.default": log1p,
+    "aten.elu.default": elu,
+    "aten.elu_backward.default": elu_backward,
+    "aten.hardtanh.default": hardtanh,
+    "aten.hardtanh_backward.default": hardtanh_backward,
+    "aten.log_sigmoid_forward.default": log_sigmoid,
+    "aten.log_sigmoid_backward.default": log_sigmoid_backward,
+    "aten.glu.default": glu,
+    "aten.xlogy.Tensor": xlogy,
     "aten.softplus.default": softplus,
     "aten.softplus_backward.default": softplus_backward,
 }

@@ -30,11 +30,13 @@ class Context:
     Attributes:
         builder: where nodes go.
         node: the operator at work.
+        rebound: operands that the operator at work writes into, with their new values.
     """
 
     def __init__(self, builder: Builder, table: Table) -> None:
         self.builder = builder
         self.node: fx.Node | None = None
+        self.rebound: list[tuple[fx.Node, View]] = []
         self._columns = table.columns
         self._row: View | None = None
         if table.words.shape[1]:
@@ -60,6 +62,18 @@ class Context:
     def shape(self) -> Shape:
         """Shape of the result."""
         return tuple(self.result.shape)
+
+    def rebind(self, place: int, value: View) -> None:
+        """Say that the operator writes a new value into its argument number `place` (batch statistics)."""
+        node = self.node.args[place] if self.node is not None else None
+        if not isinstance(node, fx.Node) or node.op != "placeholder":
+            raise self.unsupported("it writes into a tensor that is not a buffer of the module")
+        self.rebound.append((node, value))
+
+    def users(self, item: int) -> list[str]:
+        """Return the operators that use one of several results."""
+        taken = [user for user in (self.node.users if self.node is not None else ()) if user.args[1] == item]
+        return [str(user.target) for getitem in taken for user in getitem.users]
 
     def unsupported(self, why: str) -> UnsupportedError:
         """Return the error that names the operator, the user's line and the reason."""

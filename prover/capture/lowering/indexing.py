@@ -4,19 +4,23 @@ to L-59).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
+
 from protocol.numerics.opcodes import Fold, Op
+from protocol.program.descriptor import Leaf
 from prover.capture.builder import index_leaf
 from prover.capture.lowering.context import FLOAT, Context, Rule, gather_rows
-from prover.capture.views import View
+from prover.capture.views import Shape, View
 
 
 def _rows_at(c: Context, table: View, indices: View) -> View:
     """Rows of a table by an integer tensor: indices.shape + table.shape[1:]."""
-    flat = indices.reshape((indices.numel,)) or c.builder.copy(indices).reshape((indices.numel,)) or indices
+    flat = flattened(c, indices, (indices.numel,))
     row = flat.unsqueeze(1).broadcast((flat.numel, c.builder.dense(table).extent // table.shape[0])).leaf()
     result = gather_rows(c.builder, c.builder.dense(table), row, (flat.numel,))
     return result.reshape((*indices.shape, *table.shape[1:])) or result
@@ -52,8 +56,7 @@ def embedding_backward(
     if scale_by_frequency:
         raise c.unsupported("scale_grad_by_freq has no formula; leave it off")
     n, width = indices.numel, grad.shape[-1]
-    where = indices.reshape((n,)) or c.builder.copy(indices).reshape((n,)) or indices
-    values = grad.reshape((n, width)) or c.builder.copy(grad).reshape((n, width)) or grad
+    where, values = flattened(c, indices, (n,)), flattened(c, grad, (n, width))
     result = scattered_sum(c, values, where, rows)
     if padding >= 0:
         keep = c.builder.node(
@@ -102,20 +105,68 @@ def gather(c: Context, a: View, dim: int, indices: View, sparse_grad: bool = Fal
     return c.builder.node([1, Op.COPY], [indices.leaf(), leaf], indices.shape, dtype=a.dtype)
 
 
-def index_backward(
+def index_put(
     c: Context, a: View, indices: Sequence[View | None], values: View, accumulate: bool = False, *_: Any
 ) -> View:
-    """`index_put` that adds into zeros along the first dimension: a sum of what stands at each row."""
-    if not accumulate or len(indices) != 1 or indices[0] is None or a.rank != 2:
+    """a + for every index of one dimension the exact sum of the values written there, if they accumulate."""
+    given = [(d, i) for d, i in enumerate(indices) if i is not None]
+    if not accumulate or len(given) != 1 or given[0][1].dtype in (torch.bool, torch.uint8):
         raise c.unsupported(
-            "writing at indices has a meaning only as a sum into rows of a matrix; use torch.where"
+            "writing at indices has a meaning only as a sum by one integer tensor; use torch.where"
         )
-    where = indices[0]
-    n, width = where.numel, a.shape[1]
-    flat = where.reshape((n,)) or c.builder.copy(where).reshape((n,)) or where
-    wide = values.broadcast((*where.shape, width))
-    rows = wide.reshape((n, width)) or c.builder.copy(wide).reshape((n, width)) or wide
-    return c.add(a, scattered_sum(c, rows, flat, a.shape[0]))
+    d, where = given[0]
+    rest = [i for i in range(a.rank) if i != d]
+    n, width = where.numel, math.prod(a.shape[i] for i in rest)
+    shape = (*a.shape[:d], *where.shape, *a.shape[d + 1 :])
+    wide = values.broadcast(shape)
+    order = [*range(d, d + where.rank), *range(d), *range(d + where.rank, len(shape))]
+    rows = flattened(c, wide.permute(order), (n, width))
+    sums = scattered_sum(c, rows, flattened(c, where, (n,)), a.shape[d])
+    moved = sums.reshape((a.shape[d], *(a.shape[i] for i in rest))) or sums
+    return c.add(a, moved.permute([[d, *rest].index(i) for i in range(a.rank)]))
+
+
+def scatter(c: Context, a: View, dim: int, indices: View, source: View | float, **options: Any) -> View:
+    """The source where its index says, in a dimension with one index, so that no word is written twice."""
+    d = a.axis(dim)
+    others = [i for i in range(a.rank) if i != d]
+    if options or indices.shape[d] != 1 or any(indices.shape[i] != a.shape[i] for i in others):
+        raise c.unsupported("writing at several indices has no meaning where two are equal; use scatter_add")
+    value = c.operand(source, a.dtype)
+    if isinstance(source, View):
+        value = value.slice(d, 0, 1, 1)
+    axis = index_leaf([int(i == d) for i in range(a.rank)])
+    here = c.builder.node(
+        [0, 1, Op.IEQ], [axis, indices.broadcast(a.shape).leaf()], a.shape, dtype=torch.bool
+    )
+    return c.select(here, value.broadcast(a.shape), a)
+
+
+def scatter_add(c: Context, a: View, dim: int, indices: View, source: View) -> View:
+    """a + for every index the exact sum of the source words that name it."""
+    d = a.axis(dim)
+    if any(indices.shape[i] != a.shape[i] for i in range(a.rank) if i != d):
+        raise c.unsupported("the other dimensions of input and index differ; slice the input first")
+    count = indices.shape[d]
+    loops = (*a.shape, count)
+
+    def terms(view: View) -> Leaf:
+        moved = view.slice(d, 0, count, 1).unsqueeze(a.rank).transpose(d, a.rank)
+        return moved.broadcast(loops).leaf()
+
+    leaves = [
+        index_leaf([*(int(i == d) for i in range(a.rank)), 0]),
+        terms(indices),
+        terms(source),
+        c.number(0.0, FLOAT).broadcast(loops).leaf(),
+    ]
+    code = [0, 1, Op.IEQ, 2, 3, Op.SELECT]
+    return c.add(a, c.builder.node(code, leaves, a.shape, dtype=FLOAT, reduce=(count,), fold=Fold.SUM))
+
+
+def flattened(c: Context, view: View, shape: Shape) -> View:
+    """Return the view in a shape, copied where no strides express it."""
+    return view.reshape(shape) or c.builder.copy(view).reshape(shape) or view
 
 
 RULES: dict[str, Rule] = {
@@ -124,5 +175,8 @@ RULES: dict[str, Rule] = {
     "aten.index_select.default": index_select,
     "aten.index.Tensor": index,
     "aten.gather.default": gather,
-    "aten.index_put.default": index_backward,
+    "aten.index_put.default": index_put,
+    "aten.scatter.src": scatter,
+    "aten.scatter.value": scatter,
+    "aten.scatter_add.default": scatter_add,
 }

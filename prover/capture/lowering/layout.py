@@ -181,10 +181,70 @@ def pad(c: Context, a: View, padding: Sequence[int], value: float = 0) -> View:
     return result
 
 
-def full(c: Context, *_: Any, value: Operand | None = None, **__: Any) -> View:
+def slice_scatter(
+    c: Context,
+    a: View,
+    source: View,
+    dim: int = 0,
+    start: int | None = None,
+    end: int | None = None,
+    step: int = 1,
+) -> View:
+    """The tensor with a range of one dimension replaced."""
+    del end
+    d, size = a.axis(dim), a.shape[a.axis(dim)]
+    first = 0 if start is None else min(max(start + size if start < 0 else start, 0), size)
+    return _replaced(c, a, source, d, first, step)
+
+
+def select_scatter(c: Context, a: View, source: View, dim: int, index: int) -> View:
+    """The tensor with one index of a dimension replaced."""
+    d = a.axis(dim)
+    return _replaced(c, a, source.unsqueeze(d), d, index % a.shape[d], 1)
+
+
+def _replaced(c: Context, a: View, source: View, d: int, start: int, step: int) -> View:
+    """Where a line of ones placed in zeros is not 0 stands the source, elsewhere the tensor."""
+    narrow = [n if i == d else 1 for i, n in enumerate(a.shape)]
+    ones = c.number(1, torch.int64).broadcast([source.shape[i] if i == d else 1 for i in range(a.rank)])
+    inside = placed(c, ones, narrow, d, start, step)
+    return c.select(inside, placed(c, c.cast(source, a.dtype), a.shape, d, start, step), a)
+
+
+def flip(c: Context, a: View, dims: Sequence[int]) -> View:
+    """Dimensions walked backwards."""
+    del c
+    result = a
+    for d in (a.axis(dim) for dim in dims):
+        result = result.slice(d, a.shape[d] - 1, a.shape[d], -1)
+    return result
+
+
+def repeat(c: Context, a: View, times: Sequence[int]) -> View:
+    """The tensor side by side with itself."""
+    lead = len(times) - a.rank
+    view = a
+    for d in range(a.rank):
+        view = view.unsqueeze(2 * d)
+    shape = (*times[:lead], *(n for d in range(a.rank) for n in (times[lead + d], a.shape[d])))
+    return reshape(c, view.broadcast(shape), c.shape)
+
+
+def roll(c: Context, a: View, shifts: Sequence[int], dims: Sequence[int] = ()) -> View:
+    """Words moved along dimensions, those that fall out coming in again."""
+    if not dims:
+        raise c.unsupported("name the dimensions to roll")
+    result = a
+    for shift, dim in zip(shifts, dims, strict=True):
+        d, size = a.axis(dim), a.shape[a.axis(dim)]
+        k = shift % size
+        if k:
+            result = _joined(c, result.slice(d, size - k, k, 1), result.slice(d, 0, size - k, 1), d)
+    return result
+
+
+def full(c: Context, *_: Any, value: Operand, **__: Any) -> View:
     """One number in every element."""
-    if value is None:
-        raise c.unsupported("memory that nobody wrote has no value; use zeros")
     return c.operand(value, c.dtype).broadcast(c.shape)
 
 
@@ -294,7 +354,11 @@ _OVERLOADS: dict[str, Rule] = {
     "triu.default": triangle(upper=True),
     "view.dtype": alias_dtype,
     "as_strided.default": as_strided,
-    "empty.memory_format empty_like.default new_empty.default empty_strided.default": full,
+    "slice_scatter.default": slice_scatter,
+    "select_scatter.default": select_scatter,
+    "flip.default": flip,
+    "repeat.default": repeat,
+    "roll.default": roll,
 }
 
 RULES: dict[str, Rule] = {

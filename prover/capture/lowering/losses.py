@@ -7,7 +7,7 @@ from dataclasses import replace
 from protocol.numerics.opcodes import Fold, Op
 from protocol.program.descriptor import Leaf
 from prover.capture.builder import index_leaf
-from prover.capture.lowering.context import FLOAT, Context, Operand, Rule
+from prover.capture.lowering.context import FLOAT, Context, Rule
 from prover.capture.lowering.reductions import fold, mean_of, sum_of
 from prover.capture.views import View
 
@@ -132,9 +132,41 @@ def mse_loss_backward(c: Context, grad: View, a: View, b: View, reduction: int) 
     return c.mul(c.mul(2.0 / d.numel if reduction == MEAN else 2.0, d), grad)
 
 
-def l1_loss(c: Context, a: View, b: View, reduction: int = MEAN) -> View:
-    """|a - b|, reduced."""
-    return _reduced(c, c.builder.map(Op.ABS, c.sub(a, b)), reduction)
+def smooth_l1_loss(c: Context, a: View, b: View, reduction: int = MEAN, beta: float = 1.0) -> View:
+    """z = |a - b|: ((0.5 * z) * z) / beta where z < beta, else z - 0.5 * beta."""
+    z = c.builder.map(Op.ABS, c.sub(a, b))
+    inner = c.div(c.mul(c.mul(0.5, z), z), beta)
+    below = c.builder.map(Op.LT, z, c.number(beta, FLOAT))
+    return _reduced(c, c.select(below, inner, c.sub(z, 0.5 * beta)), reduction)
+
+
+def smooth_l1_loss_backward(c: Context, grad: View, a: View, b: View, reduction: int, beta: float) -> View:
+    """norm = 1 / n for mean: (norm * min(max((a - b) / beta, -1), 1)) * grad."""
+    x = c.div(c.sub(a, b), beta)
+    inside = c.builder.map(Op.MAX, x, c.number(-1.0, FLOAT))
+    inside = c.builder.map(Op.MIN, inside, c.number(1.0, FLOAT))
+    return c.mul(c.mul(1.0 / x.numel if reduction == MEAN else 1.0, inside), grad)
+
+
+def binary_cross_entropy(
+    c: Context, p: View, y: View, weight: View | None = None, reduction: int = MEAN
+) -> View:
+    """(y - 1) * max(log(1 - p), -100) - y * max(log(p), -100), times the weight, reduced."""
+    floor = c.number(-100.0, FLOAT)
+    no = c.builder.map(Op.MAX, c.builder.map(Op.LOG, c.sub(1.0, p)), floor)
+    yes = c.builder.map(Op.MAX, c.builder.map(Op.LOG, p), floor)
+    losses = c.sub(c.mul(c.sub(y, 1.0), no), c.mul(y, yes))
+    return _reduced(c, losses if weight is None else c.mul(losses, weight), reduction)
+
+
+def binary_cross_entropy_backward(
+    c: Context, grad: View, p: View, y: View, weight: View | None = None, reduction: int = MEAN
+) -> View:
+    """grad * (p - y) / max((1 - p) * p, 1e-12), times the weight, / n for mean."""
+    below = c.builder.map(Op.MAX, c.mul(c.sub(1.0, p), p), c.number(1e-12, FLOAT))
+    value = c.div(c.mul(grad, c.sub(p, y)), below)
+    value = value if weight is None else c.mul(value, weight)
+    return c.div(value, float(p.numel)) if reduction == MEAN else value
 
 
 def huber_loss(c: Context, a: View, b: View, reduction: int = MEAN, delta: float = 1.0) -> View:
@@ -148,9 +180,8 @@ def huber_loss(c: Context, a: View, b: View, reduction: int = MEAN, delta: float
 def huber_loss_backward(c: Context, grad: View, a: View, b: View, reduction: int, delta: float) -> View:
     """norm = 1 / n for mean: (norm * min(max(a - b, -delta), delta)) * grad."""
     x = c.sub(a, b)
-    limits: list[Operand] = [-delta, delta]
-    inside = c.builder.map(Op.MAX, x, c.number(limits[0], FLOAT))  # type: ignore[arg-type]
-    inside = c.builder.map(Op.MIN, inside, c.number(limits[1], FLOAT))  # type: ignore[arg-type]
+    inside = c.builder.map(Op.MAX, x, c.number(-delta, FLOAT))
+    inside = c.builder.map(Op.MIN, inside, c.number(delta, FLOAT))
     return c.mul(c.mul(1.0 / x.numel if reduction == MEAN else 1.0, inside), grad)
 
 
@@ -159,6 +190,10 @@ RULES: dict[str, Rule] = {
     "aten.nll_loss_backward.default": nll_loss_backward,
     "aten.mse_loss.default": mse_loss,
     "aten.mse_loss_backward.default": mse_loss_backward,
+    "aten.smooth_l1_loss.default": smooth_l1_loss,
+    "aten.smooth_l1_loss_backward.default": smooth_l1_loss_backward,
+    "aten.binary_cross_entropy.default": binary_cross_entropy,
+    "aten.binary_cross_entropy_backward.default": binary_cross_entropy_backward,
     "aten.huber_loss.default": huber_loss,
     "aten.huber_loss_backward.default": huber_loss_backward,
 }

@@ -75,7 +75,7 @@ def rsqrt(c: Context, a: View) -> View:
 
 
 def power(c: Context, a: Operand, exponent: Operand) -> View:
-    """Products for exponents 1, 2, 3, 4; sqrt for 0.5; reciprocals of those for the negative ones."""
+    """Products for exponents 1, 2, 3, 4; sqrt for 0.5 and 1.5; reciprocals of those for the negative ones."""
     if isinstance(exponent, View) or not isinstance(a, View):
         raise c.unsupported("only a tensor to the power of a fixed number has a formula; use exp and log")
     if exponent < 0:
@@ -88,6 +88,8 @@ def _positive_power(c: Context, a: View, exponent: float) -> View:
         return c.sqrt(a)
     square = c.mul(a, a) if exponent >= 2 else a
     powers = {0: None, 1: a, 2: square}
+    if exponent == 1.5:
+        return c.mul(a, c.sqrt(a))
     if exponent in (3, 4):
         return c.mul(square, a if exponent == 3 else square)
     if exponent == 0:
@@ -95,7 +97,7 @@ def _positive_power(c: Context, a: View, exponent: float) -> View:
     chosen = powers.get(int(exponent)) if exponent == int(exponent) else None
     if chosen is None:
         raise c.unsupported(
-            f"the exponent {exponent} has no formula; 0, 0.5, 1, 2, 3, 4 and their negatives do"
+            f"the exponent {exponent} has no formula; 0, 0.5, 1, 1.5, 2, 3, 4 and their negatives do"
         )
     return c.floats(chosen)[0]
 
@@ -201,6 +203,17 @@ def logical_or(c: Context, a: Operand, b: Operand) -> View:
     return c.builder.map(Op.IOR, c.operand(a, torch.bool), c.operand(b, torch.bool), dtype=torch.bool)
 
 
+def bitwise(logical: Rule) -> Rule:
+    """Return the logical rule, for bools only."""
+
+    def rule(c: Context, *operands: Operand) -> View:
+        if c.dtype != torch.bool:
+            raise c.unsupported("bits of integers have no formula; it is defined on bools")
+        return logical(c, *operands)  # type: ignore[no-any-return]
+
+    return rule
+
+
 def convert(c: Context, a: View, **options: Any) -> View:
     """The tensor in the result's dtype."""
     del options
@@ -254,6 +267,9 @@ _OVERLOADS: dict[str, Rule] = {
     "logical_not.default": logical_not,
     "logical_and.default": logical_and,
     "logical_or.default": logical_or,
+    "bitwise_not.default": bitwise(logical_not),
+    "bitwise_and.Tensor bitwise_and.Scalar": bitwise(logical_and),
+    "bitwise_or.Tensor bitwise_or.Scalar": bitwise(logical_or),
     "_to_copy.default": convert,
     "sign.default sgn.default": sign,
 }

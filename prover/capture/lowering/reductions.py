@@ -59,7 +59,9 @@ def sum_of(c: Context, a: View, dims: Sequence[int], *, keepdim: bool = False) -
 
 
 def sum_(c: Context, a: View, dims: Dims = None, keepdim: bool = False, **_: Any) -> View:
-    """round(sum of a)."""
+    """round(sum of a). A count of bools is exact below 2**24 and stays a float word."""
+    if a.dtype == torch.bool and a.numel < 1 << 24:
+        return sum_of(c, a, dimensions(a, dims), keepdim=keepdim)
     if c.dtype != FLOAT:
         raise c.unsupported("sums of integers have no node; convert the tensor to float32 first")
     return sum_of(c, a, dimensions(a, dims), keepdim=keepdim)
@@ -121,6 +123,20 @@ def max_dim(c: Context, a: View, dim: int, keepdim: bool = False) -> list[View]:
     return [_largest(c, a, dims, keepdim), argmax(c, a, dim, keepdim)]
 
 
+def min_dim(c: Context, a: View, dim: int, keepdim: bool = False) -> list[View]:
+    """The smallest and where it first stands, as those of -a."""
+    value, place = max_dim(c, c.neg(a), dim, keepdim)
+    return [c.neg(value), place]
+
+
+def var_mean(
+    c: Context, a: View, dims: Dims = None, *, correction: float | None = 1, keepdim: bool = False
+) -> list[View]:
+    """Variance and mean."""
+    mean_view = mean_of(c, a, dimensions(a, dims), keepdim=keepdim)
+    return [variance(c, a, dims, correction=correction, keepdim=keepdim), mean_view]
+
+
 def argmax(c: Context, a: View, dim: int | None = None, keepdim: bool = False) -> View:
     """Where the largest first stands."""
     if a.dtype != FLOAT:
@@ -166,6 +182,26 @@ def softmax(c: Context, a: View, dim: int, half: bool = False) -> View:
         return c.number(1.0, FLOAT)
     e = c.exp(c.sub(a, _largest(c, a, [a.axis(dim)], keepdim=True)))
     return c.div(e, sum_of(c, e, [a.axis(dim)], keepdim=True))
+
+
+def safe_softmax(c: Context, a: View, dim: int, dtype: torch.dtype | None = None) -> View:
+    """softmax, and 0 in rows whose maximum is -inf."""
+    del dtype
+    largest = _largest(c, a, [a.axis(dim)], keepdim=True)
+    masked = c.builder.map(Op.EQ, largest, c.number(-math.inf, FLOAT))
+    return c.select(masked, c.number(0.0, FLOAT), softmax(c, a, dim))
+
+
+def logsumexp(c: Context, a: View, dims: Dims, keepdim: bool = False) -> View:
+    """m = max: log(sum of exp(a - m)) + m, with m = 0 where it is infinite."""
+    chosen = dimensions(a, dims)
+    m = _largest(c, a, chosen, keepdim=True)
+    size = c.builder.map(Op.ABS, m)
+    zero = c.number(0.0, FLOAT)
+    m = c.select(c.builder.map(Op.EQ, size, c.number(math.inf, FLOAT)), zero, m)
+    total = sum_of(c, c.exp(c.sub(a, m)), chosen, keepdim=True)
+    result = c.add(c.builder.map(Op.LOG, total), m)
+    return result if keepdim else result.squeeze(chosen)
 
 
 def log_softmax(c: Context, a: View, dim: int, half: bool = False) -> View:
@@ -220,6 +256,10 @@ _OVERLOADS: dict[str, Rule] = {
     "amax.default max.default": amax,
     "amin.default min.default": amin,
     "max.dim": max_dim,
+    "min.dim": min_dim,
+    "var_mean.correction": var_mean,
+    "_safe_softmax.default": safe_softmax,
+    "logsumexp.default": logsumexp,
     "argmax.default": argmax,
     "mm.default bmm.default": mm,
     "dot.default vdot.default": dot,
