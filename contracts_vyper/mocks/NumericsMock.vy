@@ -8,16 +8,16 @@
 
 from contracts_vyper.numerics import accumulator
 from contracts_vyper.numerics import expression
-from contracts_vyper.numerics import float32
+from contracts_vyper.numerics import primitives
 
 
 @external
 @pure
 def apply(op: uint256, a: uint256, b: uint256, c: uint256) -> uint256:
     """
-    @notice `float32.apply`.
+    @notice `primitives.apply`.
     """
-    return float32.apply(op, a, b, c)
+    return primitives.apply(op, a, b, c)
 
 
 @external

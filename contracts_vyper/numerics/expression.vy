@@ -9,6 +9,7 @@
 
 from contracts_vyper.numerics import accumulator
 from contracts_vyper.numerics import float32
+from contracts_vyper.numerics import primitives
 
 MAX_CODE: constant(uint256) = 32
 MAX_LEAVES: constant(uint256) = 4
@@ -35,9 +36,9 @@ def map_word(code: bytes32, n_code: uint256, n_leaves: uint256, words: uint256[4
         operands[i] = words[leaf]
         packed <<= 8
     op: uint256 = packed >> 248
-    if float32.arity(op) != n_pushes:
+    if primitives.arity(op) != n_pushes:
         return 0
-    return float32.apply(op, operands[0], operands[1], operands[2])
+    return primitives.apply(op, operands[0], operands[1], operands[2])
 
 
 @internal
@@ -81,7 +82,7 @@ def _sum_term(
     code: uint256, n_code: uint256, n_leaves: uint256, words: uint256[4], acc: accumulator.Accumulator
 ) -> accumulator.Accumulator:
     """
-    @dev An entry of the stack is a word, or an exact value (float32.EXACT set). n_code and n_leaves are within bounds.
+    @dev An entry of the stack is a word, or an exact value (float32.EXACT set). n_code and n_leaves are in bounds.
     """
     malformed: accumulator.Accumulator = empty(accumulator.Accumulator)
     stack: uint256[MAX_STACK] = empty(uint256[MAX_STACK])
@@ -96,7 +97,7 @@ def _sum_term(
             stack[size] = words[op]
             size = unsafe_add(size, 1)
             continue
-        arity: uint256 = float32.arity(op)
+        arity: uint256 = primitives.arity(op)
         if arity == 0 or size < arity:
             return malformed
         size = unsafe_sub(size, arity)
@@ -123,7 +124,7 @@ def _sum_term(
         elif op == 41:  # I2F
             a = float32.exact_integer(a)
         elif op == 51 or op == 52:  # IEQ, ILT
-            a = float32.apply(op, a, b, 0)
+            a = primitives.apply(op, a, b, 0)
         else:
             return malformed
         stack[size] = a
