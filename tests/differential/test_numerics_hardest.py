@@ -57,7 +57,7 @@ def _distance(result: gmpy2.mpfr) -> float:
 @pytest.mark.parametrize(
     ("function", "ranges", "hardest", "nearest"),
     [
-        # Beyond these arguments exp is 1, infinite or 0 whatever its exact value: see `exp_word` in scalar.vy.
+        # Beyond these arguments exp is 1, infinite or 0, whatever its exact value (`exp_word` in scalar.vy).
         (0, ((0x32800001, 0x42B20000), (0xB2800001, 0xC2D00000)), HARDEST_EXP, -27.661),
         (1, ((0x00000001, 0x3F800000), (0x3F800001, 0x7F800000)), HARDEST_LOG, -33.044),
     ],
