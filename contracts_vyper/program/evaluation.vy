@@ -8,7 +8,9 @@
 @dev Coordinates run like an odometer: moving from one term to the next adds to each coordinate a number that
      depends only on the fold loop that moves. All of it is plain 256-bit arithmetic far from its limits: a
      coordinate is at most 2**63 + 8 * 2**31 * 2**32 + 2**31 in size, a flat address below 2**128. Negative
-     numbers are two's complement in a uint256, so one comparison with the size refuses them too.
+     numbers are two's complement in a uint256, so one comparison with the size refuses them too. A *plain* leaf,
+     which gathers nothing, divides nothing and stays in bounds over the whole fold, has its flat address run
+     like an odometer instead; so has an integer leaf its integer.
 """
 
 from contracts_vyper.commitments import merkle
@@ -89,28 +91,59 @@ def run(
     divisors: uint256[16] = empty(uint256[16])
     coordinates: uint256[16] = empty(uint256[16])
     moves: uint256[128] = empty(uint256[128])
+    plain: bool[MAX_LEAVES] = empty(bool[MAX_LEAVES])
+    flats: uint256[MAX_LEAVES] = empty(uint256[MAX_LEAVES])
+    flat_moves: uint256[32] = empty(uint256[32])
     at: uint256 = node + LEAVES
     for i: uint256 in range(h.n_leaves, bound=MAX_LEAVES):
         head: uint256 = stream.word(at)
         heads[i] = head
         offsets: uint256 = stream.word(at + 32)
         shapes: uint256 = stream.word(at + 64)
+        is_plain: bool = True
+        flat: uint256 = 0
         for d: uint256 in range((head >> 232) & 255, bound=MAX_RANK):
             x: uint256 = unsafe_add(unsafe_mul(4, i), d)
-            limits[x] = (shapes >> unsafe_sub(224, unsafe_mul(32, d))) & WORD_MASK
-            divisors[x] = max((shapes >> unsafe_sub(96, unsafe_mul(32, d))) & WORD_MASK, 1)
+            limit: uint256 = (shapes >> unsafe_sub(224, unsafe_mul(32, d))) & WORD_MASK
+            limits[x] = limit
+            divisor: uint256 = max((shapes >> unsafe_sub(96, unsafe_mul(32, d))) & WORD_MASK, 1)
+            divisors[x] = divisor
             strides: uint256 = stream.word(unsafe_add(at, unsafe_add(96, unsafe_mul(32, d))))
             coordinate: uint256 = self._signed(offsets >> unsafe_sub(192, unsafe_mul(64, d)), 63)
+            low: uint256 = coordinate
+            high: uint256 = coordinate
             rewind: uint256 = 0
             for k: uint256 in range(h.n_loops, bound=MAX_LOOPS):
                 j: uint256 = unsafe_sub(unsafe_sub(h.n_loops, 1), k)
                 stride: uint256 = self._signed(strides >> unsafe_sub(224, unsafe_mul(32, j)), 31)
+                term: uint256 = 0
                 if stride != 0:
-                    coordinate = unsafe_add(coordinate, unsafe_mul(stride, loops[j]))
-                if j >= h.n_out:
-                    moves[unsafe_add(unsafe_mul(8, x), j)] = unsafe_sub(stride, rewind)
-                    rewind = unsafe_add(rewind, unsafe_mul(stride, unsafe_sub(sizes[j], 1)))
+                    term = unsafe_mul(stride, loops[j])
+                    coordinate = unsafe_add(coordinate, term)
+                if j < h.n_out:
+                    low = unsafe_add(low, term)
+                    high = unsafe_add(high, term)
+                else:
+                    move: uint256 = unsafe_sub(stride, rewind)
+                    moves[unsafe_add(unsafe_mul(8, x), j)] = move
+                    y: uint256 = unsafe_add(unsafe_mul(8, i), j)
+                    flat_moves[y] = unsafe_add(unsafe_mul(flat_moves[y], limit), move)
+                    reach: uint256 = unsafe_mul(stride, unsafe_sub(sizes[j], 1))
+                    rewind = unsafe_add(rewind, reach)
+                    if stride >> 255 == 0:
+                        high = unsafe_add(high, reach)
+                    else:
+                        low = unsafe_add(low, reach)
             coordinates[x] = coordinate
+            flat = unsafe_add(unsafe_mul(flat, limit), coordinate)
+            # Negative numbers are above every limit.
+            is_plain = is_plain and divisor == 1 and low < limit and high < limit
+            if (head >> 248) != OPERAND:
+                # P-3: an integer leaf is its first dimension.
+                is_plain = True
+                break
+        flats[i] = flat
+        plain[i] = is_plain and (head >> 248 != OPERAND or (head >> 224) & 255 == 255)
         if (head >> 248) == OPERAND:
             # P-6: an operand that does not exist, is not earlier, or gathers with what is not earlier.
             exists: uint256 = c.node
@@ -140,6 +173,9 @@ def run(
                 moved = unsafe_sub(moved, 1)
             loops[moved] = unsafe_add(loops[moved], 1)
             for i: uint256 in range(h.n_leaves, bound=MAX_LEAVES):
+                if plain[i]:
+                    flats[i] = unsafe_add(flats[i], flat_moves[unsafe_add(unsafe_mul(8, i), moved)])
+                    continue
                 x: uint256 = unsafe_mul(4, i)
                 for d: uint256 in range((heads[i] >> 232) & 255, bound=MAX_RANK):
                     coordinates[x] = unsafe_add(
@@ -150,10 +186,9 @@ def run(
         for i: uint256 in range(h.n_leaves, bound=MAX_LEAVES):
             head: uint256 = heads[i]
             kind: uint256 = head >> 248
-            x: uint256 = unsafe_mul(4, i)
+            flat: uint256 = flats[i]
             if kind != OPERAND:
-                # P-3; a leaf without dimensions has 0 here.
-                integer: uint256 = coordinates[x] & WORD_MASK
+                integer: uint256 = flat & WORD_MASK
                 if kind == ROW:
                     integer = schedule.row(c.seed, c.n_rows, c.batch, c.step, integer)
                 elif kind == STEP:
@@ -161,31 +196,31 @@ def run(
                 words[i] = integer
                 continue
             if zero[i]:
-                words[i] = 0
                 continue
-
-            gather: uint256 = (head >> 224) & 255
-            inside: bool = True
-            flat: uint256 = 0
-            for d: uint256 in range((head >> 232) & 255, bound=MAX_RANK):
-                place: uint256 = coordinates[x]
-                if d == gather:
-                    place = unsafe_add(place, self._signed(words[(head >> 216) & 255], 31))
-                divisor: uint256 = divisors[x]
-                if divisor != 1:
-                    if place % divisor != 0:
+            if not plain[i]:
+                gather: uint256 = (head >> 224) & 255
+                x: uint256 = unsafe_mul(4, i)
+                inside: bool = True
+                flat = 0
+                for d: uint256 in range((head >> 232) & 255, bound=MAX_RANK):
+                    place: uint256 = coordinates[x]
+                    if d == gather:
+                        place = unsafe_add(place, self._signed(words[(head >> 216) & 255], 31))
+                    divisor: uint256 = divisors[x]
+                    if divisor != 1:
+                        if place % divisor != 0:
+                            inside = False
+                            break
+                        place = unsafe_div(place, divisor)
+                    limit: uint256 = limits[x]
+                    if place >= limit:
                         inside = False
                         break
-                    place = unsafe_div(place, divisor)
-                limit: uint256 = limits[x]
-                if place >= limit:
-                    inside = False
-                    break
-                flat = unsafe_add(unsafe_mul(flat, limit), place)
-                x = unsafe_add(x, 1)
-            if not inside:
-                words[i] = (head >> 128) & WORD_MASK
-                continue
+                    flat = unsafe_add(unsafe_mul(flat, limit), place)
+                    x = unsafe_add(x, 1)
+                if not inside:
+                    words[i] = (head >> 128) & WORD_MASK
+                    continue
             if flat >= capacity:
                 words[i] = 0
                 continue

@@ -118,7 +118,7 @@ def test_a_range_of_contiguous_products(chain: Chain) -> None:
     print(f"32 contiguous products, H = 6, 128 nodes: {gas} gas, witness {len(challenge.witness())} bytes")
     assert not fault
     # The mock reads its context from 20 storage words, 42,000 of this.
-    assert gas < 400_000
+    assert gas < 330_000
 
 
 def test_a_range_that_opens_a_page_per_term(chain: Chain) -> None:
