@@ -128,10 +128,8 @@ def _add(x: uint256, y: uint256) -> uint256:
     high: uint256 = upper & float32.MAGNITUDE
     low: uint256 = lower & float32.MAGNITUDE
     if distance > 200:
-        # `upper` is normal, so its last 200 bits here are zeros: of `lower` it matters only whether it is 0.
-        place = unsafe_add(place, unsafe_sub(distance, 200))
-        distance = 200
-        low = min(low, 1)
+        # `lower` is far below a quarter of the last place of `upper`, a word: the sum rounds to that.
+        return float32.round_exact(upper)
     high <<= distance
     negative: uint256 = upper & float32.NEGATIVE
     if (x ^ y) & float32.NEGATIVE == 0:

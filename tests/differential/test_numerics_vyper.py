@@ -135,6 +135,7 @@ SUM_CODES = (
     "0001140228",  # a word condition, an exact value, a word
     "0014010228",  # malformed: an exact condition
     "00011202120314",  # malformed: MUL of an exact value
+    "00010112022829",  # malformed: I2F of an exact value, also where the condition chooses a word
     "",
 )
 
@@ -145,6 +146,8 @@ def test_sum_agrees_with_the_reference(mock: Handle, code: str) -> None:
     for case in range(60):
         n_leaves = rng.choice((1, 2, 3, 4, 4, 4))
         terms = [[mpfr.hard_word(rng) for _ in range(n_leaves)] for _ in range(rng.choice((0, 1, 2, 6)))]
+        if case % 2:
+            terms = [[0, *words[1:]] for words in terms]  # conditions that choose the second value
         if case % 3:
             terms = [[finite(word) for word in words] for words in terms]
         prefix, raw = any_prefix(rng), bytes.fromhex(code)
