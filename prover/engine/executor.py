@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.errors import UnsupportedError, UsageError
-from protocol.program import schedule
 from protocol.program.address import WORD_MASK
 from protocol.program.descriptor import LeafKind
 from protocol.program.evaluation import StepContext
 from protocol.program.program import Program
 from prover.engine import scalars
 from prover.engine.lowering import Lowering, Table
+from prover.engine.rows import Schedule
 from prover.engine.steps import REFERENCE, TIER2, TIER3, ReferenceStep, Runtime, Words
 
 OutputHook = Callable[[int, Words], Words]
@@ -90,6 +90,7 @@ class Executor:
         self.tensor_height = tensor_height
         self.inputs = [_ready(words) for words in inputs]
         self.schedule = (seed, n_rows, batch)
+        self._rows = Schedule(seed, n_rows, batch)
         self._runtime = Runtime(
             threads=threads,
             pool=pool,
@@ -189,13 +190,7 @@ class Executor:
     def _table(self, table: Table, step: int) -> Words:
         if table.kind == LeafKind.STEP:
             return _count_from(table.start + step, table.size)
-        seed, n_rows, batch = self.schedule
-        if table.start == 0 and table.size == batch:
-            rows = schedule.rows(seed, n_rows, batch, step)
-            return (rows & WORD_MASK).astype(np.uint32)
-        positions = [(table.start + i) & WORD_MASK for i in range(table.size)]
-        words = [schedule.row(seed, n_rows, batch, step, p) & WORD_MASK for p in positions]
-        return np.array(words, dtype=np.uint32)
+        return self._rows.rows(step, table.start, table.size)
 
     def _last_uses(self) -> list[list[int]]:
         """Per step the places that no later step reads, but for the loss and the next state."""

@@ -1,0 +1,148 @@
+"""The replay trace: the same values and roots as the reference gives, and one method per way to cheat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from protocol.commitments.tensor import state_tree, tensor_root
+from protocol.errors import UsageError
+from protocol.game.trace import Trace
+from protocol.numerics.accumulator import Accumulator
+from protocol.program.interpreter import tensor_height
+from prover.engine.executor import Executor
+from prover.engine.trace import Hooks, ReplayTrace
+from tests.support import programs
+from tests.support.programs import Example, Words
+
+STEPS, STRIDE = 8, 3
+LAYER2, LOSS = 4, 17
+
+
+def trace_of(
+    example: Example, hooks: Hooks | None = None, first_step: int = 0, state: Sequence[Words] = ()
+) -> ReplayTrace:
+    executor = Executor(
+        example.program,
+        inputs=example.inputs,
+        seed=example.seed,
+        n_rows=example.n_rows,
+        batch=example.batch,
+        tensor_height=tensor_height(example.program),
+    )
+    return ReplayTrace(
+        executor,
+        state=state or example.state,
+        first_step=first_step,
+        stride=STRIDE,
+        n_steps=STEPS,
+        range_log2=example.range_log2,
+        hooks=hooks,
+    )
+
+
+def roots_of(arrays: Sequence[Words], height: int) -> list[bytes]:
+    return [tensor_root(words, height) for words in arrays]
+
+
+def same(a: Sequence[Words], b: Sequence[Words]) -> bool:
+    return len(a) == len(b) and all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_values_and_roots_are_the_reference_s() -> None:
+    example = programs.classifier()
+    interpreter, height = example.interpreter(), tensor_height(example.program)
+    states, outputs = [list(example.state)], []
+    for step in range(STEPS):
+        nodes, after = interpreter.run_step(states[-1], step)
+        outputs.append(nodes)
+        states.append(after)
+    trace: Trace = trace_of(example)
+    # Out of order, so that caches are filled, dropped and filled again.
+    for step in (5, 8, 0, 3, 1, 7, 2, 6, 4, 8, 5):
+        assert same(trace.state_words(step), states[step])
+        assert trace.state_root(step) == state_tree(roots_of(states[step], height)).root
+    for step in (6, 0, 7, 2):
+        for node, wanted in enumerate(outputs[step]):
+            assert np.array_equal(trace.node_words(step, node), wanted)
+        after_root = state_tree(roots_of(states[step + 1], height)).root
+        assert list(trace.node_roots(step)) == [*roots_of(outputs[step], height), after_root]
+        wanted_folds = interpreter.accumulators(step, LAYER2, 3, state=states[step], nodes=outputs[step])
+        assert list(trace.accumulators(step, LAYER2, 3)) == wanted_folds
+        assert len(wanted_folds) > 2
+    assert np.array_equal(trace.input_words(1), example.inputs[1])
+
+
+def test_a_trace_starts_from_a_checkpoint_and_takes_over_known_states() -> None:
+    example = programs.classifier()
+    whole = trace_of(example)
+    later = trace_of(example, first_step=3, state=whole.state_words(3))
+    assert same(later.state_words(7), whole.state_words(7))
+    with pytest.raises(UsageError, match="outside of what this trace knows"):
+        later.state_words(2)
+    with pytest.raises(UsageError, match="does not start a segment"):
+        trace_of(example, first_step=2)
+    with pytest.raises(UsageError, match="outside"):
+        whole.state_words(STEPS + 1)
+    with pytest.raises(UsageError, match="no step 8"):
+        whole.node_words(STEPS, 0)
+    known = trace_of(example)
+    marked = [words ^ np.uint32(4) for words in whole.state_words(6)]
+    known.remember(6, marked)
+    assert same(known.state_words(6), marked)
+    assert not same(known.state_words(7), whole.state_words(7))
+    with pytest.raises(UsageError, match="does not start a segment"):
+        known.remember(4, marked)
+
+
+class _WrongOutput(Hooks):
+    def output(self, step: int, node: int, words: Words) -> Words:
+        return words ^ np.uint32(1) if (step, node) == (4, LAYER2) else words
+
+
+class _WrongState(Hooks):
+    def next_state(self, step: int, slot: int, words: Words) -> Words:
+        return words + np.uint32(1) if (step, slot) == (4, 2) else words
+
+
+class _WrongFold(Hooks):
+    def accumulators(
+        self, step: int, node: int, word: int, accumulators: list[Accumulator]
+    ) -> list[Accumulator]:
+        del step, node, word
+        middle = len(accumulators) // 2
+        wrong = Accumulator(0, accumulators[middle].value + 1)
+        return [*accumulators[:middle], wrong, *accumulators[middle + 1 :]]
+
+
+def test_a_wrong_output_shows_from_its_node_on() -> None:
+    example = programs.classifier()
+    honest, cheat = trace_of(example), trace_of(example, _WrongOutput())
+    assert cheat.state_root(4) == honest.state_root(4)
+    pairs = zip(honest.node_roots(4), cheat.node_roots(4), strict=True)
+    assert next(i for i, (a, b) in enumerate(pairs) if a != b) == LAYER2
+    assert cheat.state_root(5) != honest.state_root(5)
+    assert cheat.state_root(6) != honest.state_root(6)
+    # Later nodes are evaluated from the changed words.
+    read_by_softmax = example.interpreter().node_words(
+        4, 6, state=cheat.state_words(4), nodes=[cheat.node_words(4, node) for node in range(6)]
+    )
+    assert np.array_equal(cheat.node_words(4, 6), read_by_softmax)
+
+
+def test_a_wrong_link_shows_in_the_state_alone() -> None:
+    example = programs.classifier()
+    honest, cheat = trace_of(example), trace_of(example, _WrongState())
+    assert list(cheat.node_roots(4))[:-1] == list(honest.node_roots(4))[:-1]
+    assert cheat.node_roots(4)[-1] == cheat.state_root(5) != honest.state_root(5)
+    assert cheat.state_words(8)[2][0] == honest.state_words(8)[2][0] + 1
+
+
+def test_a_wrong_accumulator_shows_in_the_fold_alone() -> None:
+    example = programs.classifier()
+    honest, cheat = trace_of(example), trace_of(example, _WrongFold())
+    assert list(cheat.node_roots(4)) == list(honest.node_roots(4))
+    folds = zip(honest.accumulators(4, LAYER2, 0), cheat.accumulators(4, LAYER2, 0), strict=True)
+    assert sum(a != b for a, b in folds) == 1
