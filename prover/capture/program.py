@@ -135,7 +135,14 @@ class _Source:
         operands = [View.dense(Source.STATE, i, slot.spec.shape, slot.dtype) for i, slot in enumerate(slots)]
         values = Lowered(trace, context, [*operands, *batches.values()])
         builder.label = "next state"
-        links = [link_view(builder, values.view(node), i) for i, node in enumerate(trace.after)]
+        links = []
+        for i, (node, slot) in enumerate(zip(trace.after, slots, strict=True)):
+            view = values.view(node)
+            if view.dtype.is_floating_point != slot.dtype.is_floating_point:
+                raise UnsupportedError(
+                    f"{slot.spec.name} holds a count of {slot.dtype}, which is a float here; make it float32"
+                )
+            links.append(link_view(builder, view, i))
         builder.label = "loss"
         loss = values.view(trace.loss)
         if not (loss.is_dense and loss.source is Source.NODE):

@@ -158,8 +158,9 @@ def _initial(
     """What a slot holds before the first step; None for a value that is no slot."""
     if isinstance(after, Tensor):
         if existed and isinstance(before, Tensor):
-            unchanged = before.shape == after.shape and torch.equal(before, after)
-            return None if label.startswith("optimizer.group") and unchanged else before.detach().clone()
+            if label.startswith("optimizer.group"):
+                raise UnsupportedError(f"{label} is a tensor; give the option as a Python number")
+            return before.detach().clone()
         if first is not None and second is not None and torch.equal(first, second):
             return first
         return torch.zeros_like(after)
@@ -213,7 +214,12 @@ def _first_step(
     run = training.copy()
     _random_gradients(run, graded, seed)
     with _FirstValues() as watch:
-        run.optimizer.step()
+        try:
+            run.optimizer.step()
+        except (RuntimeError, AssertionError, ValueError, TypeError) as error:
+            raise UnsupportedError(
+                f"{type(run.optimizer).__name__} does not step in plain PyTorch on the CPU: {error}"
+            ) from error
     made = {}
     for key, value in _leaves(run, ()).items():
         if isinstance(value, Tensor):

@@ -336,7 +336,7 @@ _OVERLOADS: dict[str, Rule] = {
     "unsqueeze.default": unsqueeze,
     "squeeze.default squeeze.dim squeeze.dims": squeeze,
     "diagonal.default": diagonal,
-    "split.Tensor split_with_sizes.default": split,
+    "split.Tensor split_with_sizes.default unsafe_split.Tensor unsafe_split_with_sizes.default": split,
     "unbind.int": unbind,
     "cat.default": cat,
     "stack.default": stack,
