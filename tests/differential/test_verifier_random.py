@@ -20,7 +20,7 @@ from protocol.program.address import extent, n_ranges, range_length
 from protocol.program.descriptor import Leaf, LeafKind, Node, Source
 from protocol.program.interpreter import _ArrayReader
 from protocol.program.leaf import CursorKind, ProofContext
-from protocol.program.openings import ValuesOpener
+from tests.support.openers import ValuesOpener
 from tests.support.scenes import Challenge, Scene
 from tests.support.verifier import VerifierBench
 

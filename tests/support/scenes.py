@@ -14,8 +14,8 @@ from protocol.commitments.tree import ZERO, Tree, height
 from protocol.numerics.accumulator import Accumulator
 from protocol.program.descriptor import Source
 from protocol.program.leaf import CursorKind, ProofContext
-from protocol.program.openings import ValuesOpener
 from protocol.program.witness import build
+from tests.support.openers import ValuesOpener
 from tests.support.programs import Example
 
 Words = NDArray[np.uint32]

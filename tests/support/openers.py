@@ -1,4 +1,4 @@
-"""Opening operands from one's own values (program.md, P-13, P-15): the `Opener` that provers use."""
+"""An opener over plain arrays and whole trees (program.md, P-13, P-15): a leaf without a dispute above it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from protocol.commitments.tensor import page_bytes, page_count, tensor_tree
 from protocol.commitments.tree import Tree
-from protocol.errors import UsageError
 from protocol.numerics.accumulator import Accumulator
 from protocol.program.descriptor import Source
 
@@ -25,44 +24,10 @@ class Paths(Protocol):
         ...
 
 
-class MixedTree:
-    """The other side's tree: its own nodes where they were revealed, ours where nothing was.
-
-    Left of the first difference both trees are equal, so what was not revealed there is taken from ours.
-    Right of it and above it the way down has revealed every sibling that a path from the left needs.
-    """
-
-    def __init__(self, own: Tree) -> None:
-        """Begin with nothing revealed of a tree that should be `own`."""
-        self._own = own
-        self._revealed: dict[tuple[int, int], bytes] = {}
-
-    def reveal(self, level: int, index: int, children: Sequence[bytes]) -> None:
-        """Learn all descendants of node (level, index) some levels below it, 2**levels of them."""
-        level -= (len(children) - 1).bit_length()
-        first = index * len(children)
-        nodes = Tree(children, (len(children) - 1).bit_length())
-        for up in range(nodes.height + 1):
-            for i in range(len(children) >> up):
-                self._revealed[level + up, (first >> up) + i] = nodes.node(up, i)
-
-    def node(self, level: int, index: int) -> bytes:
-        """Return a node of the other side's tree, or ours in its place."""
-        return self._revealed.get((level, index)) or self._own.node(level, index)
-
-    def path(self, index: int, /) -> list[bytes]:
-        """Return the siblings of leaf `index` up to the root."""
-        return [self.node(level, (index >> level) ^ 1) for level in range(self._own.height)]
-
-    def path_below(self, index: int, level: int) -> list[bytes]:
-        """Return the siblings of leaf `index` up to its ancestor at `level`."""
-        return self.path(index)[:level]
-
-
 class ValuesOpener:
     """Opens operands and descriptors from arrays; what the other side committed comes from the caller.
 
-    It is the `Opener` of protocol.program.witness.
+    It is an `Opener` (protocol.program.witness).
     """
 
     def __init__(
@@ -127,19 +92,16 @@ class ValuesOpener:
         return content, tree.path(page)
 
     def committed_leaf(self, index: int, /) -> tuple[bytes, Sequence[bytes]]:
-        """See `Opener`. Raises UsageError if the caller gave none."""
-        if self._committed_leaf is None:
-            raise UsageError("this leaf is opened to the cursor; give committed_leaf")
+        """See `Opener`."""
+        assert self._committed_leaf is not None
         return self._committed_leaf(index)
 
     def committed_page(self) -> bytes:
-        """See `Opener`. Raises UsageError if the caller gave none."""
-        if self._committed_page is None:
-            raise UsageError("a word is judged in the page that was revealed; give committed_page")
+        """See `Opener`."""
+        assert self._committed_page is not None
         return self._committed_page
 
     def accumulator(self, number: int, /) -> tuple[Accumulator, Sequence[bytes]]:
-        """See `Opener`. Raises UsageError if the caller gave none."""
-        if self._fold_tree is None:
-            raise UsageError("a range begins at an accumulator; give accumulators and fold_tree")
+        """See `Opener`."""
+        assert self._fold_tree is not None
         return self._accumulators[number], self._fold_tree.path(number)
