@@ -25,7 +25,7 @@ import math
 import numpy as np
 from numba import njit
 
-from prover.engine.scalars import SCALAR_MARGIN, ZERO32, exp64, log64, word_of
+from prover.engine.scalars import INFINITY, NAN_WORD, SCALAR_MARGIN, ZERO32, exp64, log64, word_of
 from prover.engine.sums import exact_sum, finish_sum
 
 kernel = njit(cache=True, error_model="numpy", nogil=True, fastmath=False, boundscheck=False)
@@ -136,42 +136,44 @@ def _map_source(op: int) -> str:
     return _frame(arity, views, body)
 
 
+# exp and log: no branches, so that rows run in vector lanes; only a row with an open element is walked again.
 _EXP_BODY: Final = """\
-    if x != x:
-        w = np.uint32(0x7FC00000)
-        ok = True
-    else:
-        c = exp64(np.float64(x))
-        e = c * SCALAR_MARGIN
-        low = np.float32(c - e)
-        w = word_of(low)
-        ok = low == np.float32(c + e)
+c = exp64(np.float64(x))
+e = c * SCALAR_MARGIN
+low = np.float32(c - e)
+high = np.float32(c + e)
+open_ = (low != high) & (x == x)
 """
 
+_EXP_WORD: Final = "NAN_WORD if x != x else np.float32(low).view(np.uint32)"
+
 _LOG_BODY: Final = """\
-    if x != x or x < ZERO32:
-        w = np.uint32(0x7FC00000)
-        ok = True
-    elif x == ZERO32:
-        w = np.uint32(0xFF800000)
-        ok = True
-    elif math.isinf(x):
-        w = np.uint32(0x7F800000)
-        ok = True
-    else:
-        c = log64(np.float64(x))
-        e = abs(c) * SCALAR_MARGIN
-        low = np.float32(c - e)
-        w = word_of(low)
-        ok = low == np.float32(c + e)
+c = log64(np.float64(x))
+e = abs(c) * SCALAR_MARGIN
+low = np.float32(c - e)
+high = np.float32(c + e)
+regular = (x > ZERO32) & (x < INFINITY)
+open_ = (low != high) & regular
 """
+
+_LOG_WORD: Final = """\
+np.float32(low + ZERO32).view(np.uint32) if regular else (
+    np.uint32(0xFF800000) if x == ZERO32 else (np.uint32(0x7F800000) if x == INFINITY else NAN_WORD)
+)"""
 
 
 def _scalar_source(op: int) -> str:
-    body = "for j in range(inner):\n    x = v0[np.uint64(i0 + j * s0)]\n"
-    body += _EXP_BODY if op == Op.EXP else _LOG_BODY
-    body += "    target[j] = w\n    if not ok:\n        flagged[count] = position + j\n        count += 1\n"
-    return _frame(1, ["a0.view(np.float32)"], body)
+    body, word = (_EXP_BODY, _EXP_WORD) if op == Op.EXP else (_LOG_BODY, _LOG_WORD)
+    rows = ""
+    for test, load in (("if s0 == 1:", "p0[j]"), ("else:", "v0[np.uint64(i0 + j * s0)]")):
+        loop = f"x = {load}\n{body}target[j] = {word}\nunsure += np.int64(open_)\n"
+        rows += test + "\n    p0 = v0[i0 : i0 + inner]\n    for j in range(inner):\n" + _indent(loop, 8)
+    again = f"x = v0[np.uint64(i0 + j * s0)]\n{body}if open_:\n"
+    again += "    flagged[count] = position + j\n    count += 1\n"
+    rows = (
+        "unsure = np.int64(0)\n" + rows + "if unsure > 0:\n    for j in range(inner):\n" + _indent(again, 8)
+    )
+    return _frame(1, ["a0.view(np.float32)"], rows)
 
 
 class SumKernels:

@@ -224,8 +224,9 @@ class _Product:
             self._packs.append((q, fold_layout(rows, reduce, [(operand.offset, outer, inner)]), transposed))
         self._factor = (terms + 2) * _UNIT * (1.0 + (2 * terms + 16) * _UNIT)
         self._certificate = self._output_layout(nest, sizes, members)
-        self._views: tuple[int, list[tuple[NDArray[np.float64], NDArray[np.float64]]], list[torch.Tensor]]
-        self._views = (0, [], [])
+        self._bound: NDArray[np.float64] | None = None
+        self._buffers: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
+        self._matrices: list[torch.Tensor] = []
 
     @staticmethod
     def groups(nest: Nest) -> tuple[list[list[int]], list[list[int]]]:
@@ -262,17 +263,15 @@ class _Product:
         """Write the outputs; list those that are not certified and return their number."""
         import torch
 
-        if self._views[0] != id(workspace):
+        if self._bound is not workspace:
             self._bind(workspace)
-        _, buffers, matrices = self._views
-        for (packed, norms), (q, layout, transposed) in zip(buffers, self._packs, strict=True):
+        for (packed, norms), (q, layout, transposed) in zip(self._buffers, self._packs, strict=True):
             kernels.pack(packed, norms, arrays[q], layout, transposed)
-        product = torch.matmul(matrices[0], matrices[1])
-        flat = product.reshape(-1).numpy()
+        # A fresh result each time: no stale number can enter through beta = 0.
+        product = torch.matmul(*self._matrices).reshape(-1).numpy()
+        (_, left), (_, right) = self._buffers
         return int(
-            kernels.certify_products(
-                out, flat, buffers[0][1], buffers[1][1], self._factor, self._certificate, flagged
-            )
+            kernels.certify_products(out, product, left, right, self._factor, self._certificate, flagged)
         )
 
     def _bind(self, workspace: NDArray[np.float64]) -> None:
@@ -292,7 +291,7 @@ class _Product:
             buffers.append((packed, norms))
             matrices.append(matrix[0] if self._batch == 1 else matrix)
         matrices[1] = matrices[1].transpose(-1, -2)
-        self._views = (id(workspace), buffers, matrices)
+        self._bound, self._buffers, self._matrices = workspace, buffers, matrices
 
     @staticmethod
     def _output_layout(nest: Nest, sizes: list[list[int]], members: list[list[int]]) -> Layout:

@@ -21,6 +21,7 @@ kernel: Final[Any] = njit(cache=True, error_model="numpy", nogil=True, fastmath=
 
 NAN_WORD: Final = np.uint32(0x7FC00000)
 ZERO32: Final = np.float32(0.0)
+INFINITY: Final = np.float32(np.inf)
 
 
 @kernel
@@ -72,7 +73,8 @@ def exp64(x: Any) -> Any:
     for SCALAR_MARGIN = 16u.
     """
     x = min(max(x, -110.0), 90.0)
-    k = (x * _LOG2E + _SHIFT) - _SHIFT
+    shifted = x * _LOG2E + _SHIFT
+    k = shifted - _SHIFT
     r = (x - k * _LN2_HIGH) - k * _LN2_LOW
     q = _E12 + r * _E13
     q = _E11 + r * q
@@ -87,7 +89,8 @@ def exp64(x: Any) -> Any:
     q = _E2 + r * q
     q = 1.0 + r * q
     q = 1.0 + r * q
-    return q * np.int64((np.int64(k) + 1023) << 52).view(np.float64)
+    # The low bits of 1.5 * 2^52 + k are those of k, so no conversion is needed to build 2^k.
+    return q * np.int64((np.float64(shifted).view(np.int64) + 1023) << 52).view(np.float64)
 
 
 @kernel
