@@ -17,6 +17,7 @@ from protocol.commitments.canonical import Words
 from protocol.errors import MismatchError
 from prover.capture.isolation import Loss, OptimizerFactory, Training, private_copy, quiet_torch
 from prover.capture.result import Captured, load_state, next_state, tensor_of
+from prover.capture.schedules import SchedulerFactory
 from prover.capture.tracing import forward_loss
 
 RELATIVE = 1e-4
@@ -31,6 +32,7 @@ def check_against_eager(
     loss: Loss,
     optimizer: Optimizer | OptimizerFactory,
     run_step: RunStep,
+    scheduler: SchedulerFactory | None = None,
     relative: float = RELATIVE,
     absolute: float = ABSOLUTE,
 ) -> None:
@@ -43,7 +45,7 @@ def check_against_eager(
     up their rounding.
 
     Args:
-        module, loss, optimizer: as given to `capture`; not changed.
+        module, loss, optimizer, scheduler: as given to `capture`; not changed.
         run_step: (state, step) -> flat uint32 outputs of all nodes, by any engine.
 
     Raises:
@@ -54,6 +56,8 @@ def check_against_eager(
     closeness = _Closeness(relative, absolute)
     with quiet_torch():
         training = private_copy(module, loss, optimizer)
+        if scheduler is not None:
+            scheduler(training.optimizer)  # sets the options of step 0
         load_state(captured, training.module, captured.state)
         columns = [
             torch.from_numpy(captured.read(captured.batch[c["name"]], nodes)).to(

@@ -112,7 +112,8 @@ def private_copy(module: nn.Module, loss: Loss, optimizer: Optimizer | Optimizer
     for name, parameter in module.named_parameters():
         if parameter._backward_hooks or getattr(parameter, "_post_accumulate_grad_hooks", None):
             raise UnsupportedError(
-                f"{name} has a hook on its gradient, which a copy of it would lose; do that work in the optimizer"
+                f"{name} has a hook on its gradient, which a copy of it would lose; do that work in the "
+                "optimizer"
             )
     if isinstance(optimizer, Optimizer):
         training = Training(module=module, loss=loss, optimizer=optimizer).copy()

@@ -30,6 +30,7 @@ from prover.capture.lowered import Lowered
 from prover.capture.lowering.context import Context, gather_rows
 from prover.capture.result import Captured, descriptor_bytes
 from prover.capture.scalars import tabulate
+from prover.capture.schedules import Schedule, SchedulerFactory, schedule_of
 from prover.capture.slots import OptimizerState, optimizer_state
 from prover.capture.tracing import forward_loss, trace_step
 from prover.capture.views import View
@@ -45,6 +46,7 @@ def capture(
     columns: Mapping[str, NDArray[Any] | Tensor],
     batch: int,
     steps: int,
+    scheduler: SchedulerFactory | None = None,
 ) -> Captured:
     """Turn a training into a program with its inputs and initial state.
 
@@ -60,6 +62,8 @@ def capture(
         columns: the whole dataset, name -> [N, ...] with one N.
         batch: rows per step (B).
         steps: steps of the job (T), at least 1; sets the rows of the step table.
+        scheduler: makes a learning-rate scheduler for the optimizer; its `step()` follows every training
+            step.
 
     Raises:
         UnsupportedError: an operator, dtype or habit that has no meaning here; names it, the line in the
@@ -78,7 +82,10 @@ def capture(
         example = {name: column[rows] for name, column in data.items()}
         seed_everything(0)
         state = optimizer_state(training, lambda run: _backward(run, example))
-        source = _Source(training=training, state=state, data=data, example=example, steps=steps)
+        schedule = schedule_of(training, scheduler, steps)
+        source = _Source(
+            training=training, state=state, data=data, example=example, steps=steps, schedule=schedule
+        )
         first, second = source.assembled(0), source.assembled(1)
     if not _equal(first, second):
         raise UnsupportedError(
@@ -115,12 +122,13 @@ class _Source:
     data: Mapping[str, Tensor]
     example: Mapping[str, Tensor]
     steps: int
+    schedule: Schedule
 
     def assembled(self, run: int) -> Captured:
         """Record and lower the step; recordings of different `run` must agree (L-9)."""
         slots = self._slots()
         seed_everything(1 + run)
-        trace = trace_step(self.training, self.state, self.example, run=run)
+        trace = trace_step(self.training, self.state, self.example, schedule=self.schedule, run=run)
         builder = Builder()
         columns = {
             name: builder.input(name, words_of(f"column {name}", c), c.shape, c.dtype)

@@ -60,11 +60,9 @@ class Captured:
             Source.INPUT: self.inputs,
         }
         words = sources[view.source][view.source_id]
-        address = np.full(view.shape, view.offset, dtype=np.int64)
-        for size, stride, d in zip(view.shape, view.strides, range(view.rank), strict=True):
-            line = np.arange(size, dtype=np.int64) * stride
-            address += line.reshape([size if i == d else 1 for i in range(view.rank)])
-        return np.asarray(words[address]).view(np.float32 if view.dtype.is_floating_point else np.int32)
+        return np.asarray(words[view.addresses()]).view(
+            np.float32 if view.dtype.is_floating_point else np.int32
+        )
 
 
 def next_state(captured: Captured, nodes: Sequence[Words], state: Sequence[Words]) -> list[Words]:

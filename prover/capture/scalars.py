@@ -92,12 +92,14 @@ def _run(trace: Trace, wanted: list[fx.Node], initial: Sequence[Tensor], steps: 
     slots = {node: i for i, node in enumerate(trace.placeholders[: len(initial)])}
     order = _needed(trace, wanted, slots)
     read = [node for node in order if node in slots]
-    rest = [node for node in order if node not in slots]
+    rest = [node for node in order if node not in slots and node not in trace.options]
     current = {node: initial[slots[node]].detach().clone() for node in read}
     columns: list[list[Any]] = [[] for _ in wanted]
     with torch.no_grad():
-        for _ in range(steps):
+        for step in range(steps):
             env: dict[fx.Node, Any] = dict(current)
+            for option, values in trace.options.items():
+                env[option] = torch.tensor(values[step], dtype=torch.float64)
             for node in rest:
                 env[node] = _value(trace, node, env)
             for column, node in zip(columns, wanted, strict=True):
@@ -134,6 +136,8 @@ def _needed(trace: Trace, wanted: Sequence[fx.Node], slots: dict[fx.Node, int]) 
         found.add(node)
         if node in slots:
             stack.append(trace.after[slots[node]])
+            continue
+        if node in trace.options:
             continue
         _check(node)
         stack.extend(node.all_input_nodes)

@@ -26,6 +26,7 @@ from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode, S
 from protocol.errors import GavelError, UnsupportedError
 from prover.capture.isolation import Training
 from prover.capture.recorder import StepRecorder, line_of_error
+from prover.capture.schedules import Option, Schedule
 from prover.capture.slots import OptimizerState
 
 
@@ -36,6 +37,7 @@ class Trace:
     Attributes:
         module: holds the constants that the graph names; graph: functional, dead code removed.
         placeholders: parameters, buffers, optimizer slots, then columns.
+        options: scheduled options of the optimizer, with their value at every step.
         loss: node of the loss; gradients: per parameter its gradient's node, or None; after: per slot its
             next value.
         numbers: Python numbers computed from the state, by the stand-in that operators take in their place.
@@ -43,6 +45,7 @@ class Trace:
 
     module: fx.GraphModule
     placeholders: tuple[fx.Node, ...]
+    options: dict[fx.Node, list[float]]
     loss: fx.Node
     gradients: tuple[fx.Node | None, ...]
     after: tuple[fx.Node, ...]
@@ -64,7 +67,12 @@ def forward_loss(training: Training, columns: Sequence[Tensor]) -> Tensor:
 
 
 def trace_step(
-    training: Training, state: OptimizerState, batch: Mapping[str, Tensor], *, run: int = 0
+    training: Training,
+    state: OptimizerState,
+    batch: Mapping[str, Tensor],
+    *,
+    schedule: Schedule,
+    run: int = 0,
 ) -> Trace:
     """Record one training step over a batch of these shapes and dtypes.
 
@@ -72,6 +80,7 @@ def trace_step(
         training: a private copy; its tensors are put back afterwards, Python attributes are not.
         state: of the optimizer before the first update.
         batch: real tensors [B, ...] by column name; only shapes and dtypes matter.
+        schedule: options of the optimizer that change with the step.
         run: number of this recording; recordings of one step must agree whatever it is.
 
     Raises:
@@ -81,9 +90,10 @@ def trace_step(
     parameters = list(training.parameters.values())
     buffers = list(training.buffers.values())
     slots = [slot.initial for slot in state.slots]
-    fakes = [mode.from_tensor(t) for t in (*parameters, *buffers, *slots, *batch.values())]
+    options = [torch.zeros((), dtype=torch.float64) for _ in schedule.values]
+    fakes = [mode.from_tensor(t) for t in (*parameters, *buffers, *slots, *batch.values(), *options)]
     recorder = StepRecorder(run)
-    swap = _Swap(training, state, parameters, buffers, recorder)
+    swap = _Swap(training, state, parameters, buffers, recorder, list(schedule.values))
     try:
         recorded = make_fx(swap.traced_step, tracing_mode="fake", _allow_non_fake_inputs=True)(*fakes)
         _drop_profiler(recorded)
@@ -110,9 +120,11 @@ def trace_step(
     functional.graph.eliminate_dead_code()
     results: Any = functional.graph.output_node().args[0]
     n, k = len(parameters), len(parameters) + len(buffers) + len(slots)
+    placeholders = [node for node in functional.graph.nodes if node.op == "placeholder"]
     return Trace(
         module=functional,
-        placeholders=tuple(node for node in functional.graph.nodes if node.op == "placeholder"),
+        placeholders=tuple(placeholders[: k + len(batch)]),
+        options=dict(zip(placeholders[k + len(batch) :], schedule.values.values(), strict=True)),
         loss=results[0],
         gradients=tuple(results[1 : 1 + n]),
         after=tuple(results[1 + n : 1 + n + k]),
@@ -130,9 +142,11 @@ class _Swap:
         parameters: list[nn.Parameter],
         buffers: list[Tensor],
         recorder: StepRecorder,
+        options: list[Option],
     ) -> None:
         self._training = training
         self._recorder = recorder
+        self._scheduled = options
         self._state = state
         numbers = {id(t): i for i, t in enumerate((*parameters, *buffers))}
         self._n_parameters = len(parameters)
@@ -169,7 +183,7 @@ class _Swap:
         n_model = 1 + max((number for _, _, number in self._homes), default=-1)
         model = flat[:n_model]
         slots = flat[n_model : n_model + len(self._state.slots)]
-        columns = flat[n_model + len(slots) :]
+        columns = flat[n_model + len(slots) : len(flat) - len(self._scheduled)]
         parameters = model[:n]
         for entries, name, number in self._homes:
             entries[name] = model[number]
@@ -181,6 +195,10 @@ class _Swap:
                 for slot, tensor in zip(self._state.slots, slots, strict=True)
             ]
             self._state.install(training, parameters, held)
+            for (group_number, key), option in zip(
+                self._scheduled, flat[len(flat) - len(self._scheduled) :], strict=True
+            ):
+                training.optimizer.param_groups[group_number][key] = option.item()
             for parameter in parameters:
                 parameter.grad = None
             loss = forward_loss(training, columns)

@@ -11,7 +11,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from protocol.errors import UnsupportedError
 from protocol.program.descriptor import Leaf, Source
@@ -173,6 +175,14 @@ class View:
             shape=(*(self.shape[d] for d in kept), length),
             strides=(*(self.strides[d] for d in kept), self.strides[a] + self.strides[b]),
         )
+
+    def addresses(self) -> NDArray[np.int64]:
+        """Return the flat address of every element, in the view's shape."""
+        address = np.full(self.shape, self.offset, dtype=np.int64)
+        for d, (size, stride) in enumerate(zip(self.shape, self.strides, strict=True)):
+            line = np.arange(size, dtype=np.int64) * stride
+            address += line.reshape([size if i == d else 1 for i in range(self.rank)])
+        return address
 
     def leaf(self, *, shift: int = 0) -> Leaf:
         """Return the operand leaf that reads the view, one loop per dimension (P-4).
