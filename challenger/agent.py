@@ -1,7 +1,7 @@
 """The watcher: follows one job, replays what is posted, disputes what is wrong (actors.md, A-1 to A-3, A-6).
 
-What to do is decided by `challenger.solver.solve`; this loads, asks and sends. Everything is read from the chain
-again at each step, so a restart at any moment loses nothing.
+What to do is decided by `challenger.solver.solve`; this loads, asks and sends. Everything is read from the
+chain again at each step, so a restart at any moment loses nothing.
 """
 
 from __future__ import annotations
@@ -73,6 +73,10 @@ class Watcher:
             first_difference=self._first_difference,
         )
 
+    def approve(self) -> None:
+        """Let the board take challenge bonds, so that no dispute waits for an approval."""
+        ensure_allowance(self._contracts, self._folder.job.money.challenge_bond)
+
     def _salt(self, update: bytes, segment: int) -> bytes:
         # A-6: the same after a restart, and nobody else can guess it.
         return hmac.digest(self._key, b"gavel salt" + update + segment.to_bytes(8), "sha256")
@@ -115,7 +119,7 @@ class Watcher:
     def _send(self, move: Move) -> bool:
         try:
             if isinstance(move, Reserve):
-                ensure_allowance(self._contracts, self._folder.job.money.challenge_bond)
+                self.approve()
             sent = send_move(self._contracts, move)
         except RefusedError as error:
             self._log(f"{type(move).__name__} {error}")

@@ -93,8 +93,6 @@ class ChainView:
             case "Demanded":
                 self._demands.setdefault(args["dispute"], {})[args["position"]] = None
                 self._positions.setdefault(args["update"], {})[args["position"]] = None
-            case "Committed":
-                self._children[args["root"], _levels(args["children"])] = tuple(args["children"])
             case "Revealed":
                 self._children[args["hash"], int(args["levels"])] = tuple(args["children"])
             case "PageRevealed":
@@ -367,7 +365,3 @@ class ChainView:
     def page(self, page_hash: bytes) -> bytes | None:
         """See `CourtView`."""
         return self._pages.get(page_hash)
-
-
-def _levels(children: Sequence[bytes]) -> int:
-    return (len(children) - 1).bit_length()

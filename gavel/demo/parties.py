@@ -1,0 +1,65 @@
+"""The actors of the demo: each has an account and a folder of its own, and runs the shipped agents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from gavel.jobs import make_executor
+from protocol.chain.deployment import Contracts
+from protocol.chain.moves import send_move
+from protocol.game.moves import Release
+from protocol.job_folder import JobFolder
+from prover.agent import DefenderAgent, TrainerAccount
+from prover.engine.trace import Hooks
+from prover.store import CheckpointStore
+from prover.trainer import Segment, Trainer
+
+Log = Callable[[str], None]
+
+
+class TrainingParty:
+    """A trainer: leases, trains, posts, defends, claims."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        contracts: Contracts,
+        folder: JobFolder,
+        path: Path,
+        log: Log,
+        hooks: Hooks | None = None,
+    ) -> None:
+        """Bind a trainer to its account.
+
+        Args:
+            name: for people.
+            contracts: with its key.
+            folder: the job as it has loaded it.
+            path: of its checkpoints.
+            log: gets short lines.
+            hooks: its departure from the program, if it cheats.
+        """
+        self.name, self.contracts, self.folder = name, contracts, folder
+        self.store = CheckpointStore(path, tensor_height=folder.job.geometry.tensor_height)
+        executor = make_executor(folder)
+        self._account = TrainerAccount(contracts=contracts, folder=folder, log=log)
+        self._trainer = Trainer(folder=folder, executor=executor, store=self.store, hooks=hooks)
+        self.agent = DefenderAgent(
+            contracts=contracts, folder=folder, executor=executor, store=self.store, log=log, hooks=hooks
+        )
+
+    def train(self, segments: int, told: Callable[[Segment], None]) -> None:
+        """Lease if need be, train segments from the tip and post them as one update."""
+        self._account.lease()
+        first, root = self._account.tip()
+        roots = []
+        for segment in self._trainer.train(first_segment=first, root=root, segments=segments):
+            roots.append(segment.root)
+            told(segment)
+        self._account.post(roots)
+
+    def release(self) -> None:
+        """Give the lease back."""
+        send_move(self.contracts, Release(job=self.folder.job.job_id))

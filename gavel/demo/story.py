@@ -1,0 +1,324 @@
+"""The main job of `gavel demo`, from deployment to the loaded model, played by the shipped agents."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+from challenger.agent import Watcher
+from gavel.demo import model
+from gavel.demo.cheat import corrupt_logits
+from gavel.demo.parties import TrainingParty
+from gavel.demo.record import (
+    Evidence,
+    Report,
+    Verdict,
+    dispute_transactions,
+    fold_evidence,
+    transactions,
+)
+from gavel.jobs import load_module_state, make_executor, make_job, open_job
+from protocol.chain.client import Client
+from protocol.chain.court_view import ChainView
+from protocol.chain.deployment import Contracts, deploy
+from protocol.chain.embedded import EmbeddedChain, EmbeddedProvider
+from protocol.chain.moves import send_move
+from protocol.errors import MismatchError
+from protocol.game.moves import Prove, Withdraw
+from protocol.game.view import DisputeStatus, UpdateStatus
+from protocol.job import load_preset
+from protocol.job_folder import JobFolder
+from prover.engine.trace import Hooks
+from prover.trainer import Segment
+
+STRIDE: Final = 20
+BATCH: Final = 64
+SEGMENTS: Final = 40
+HONEST: Final = 6
+"""Segments that the first trainer posts."""
+
+CHEATED: Final = (3, 2)
+"""Segments of the cheating trainer's two updates."""
+
+REQUESTER, FIRST, CHEAT, SECOND, WATCHER = ROLES = (
+    "requester",
+    "first trainer",
+    "cheating trainer",
+    "second trainer",
+    "watcher",
+)
+TOKENS: Final = 10_000 * 10**18
+LIFETIME: Final = 90 * 86_400
+MAX_PASSES: Final = 100
+BURN: Final = bytes.fromhex("000000000000000000000000000000000000dead")
+
+
+class Narrator:
+    """What is told while the story goes; this one says nothing."""
+
+    def chapter(self, title: str) -> None:
+        """A new part of the story begins."""
+
+    def say(self, who: str, line: str) -> None:
+        """An actor reports."""
+
+    def trained(self, who: str, segment: Segment) -> None:
+        """An actor has trained a segment."""
+
+
+class Story:
+    """The main job; `play` plays it once."""
+
+    def __init__(self, *, seed: int, folder: Path, narrator: Narrator) -> None:
+        """Start a chain with an account for everybody.
+
+        Args:
+            seed: of model initialisation and batch schedule.
+            folder: for the parties' job folders and checkpoints.
+            narrator: told what happens.
+        """
+        self._seed, self._folder, self._narrator = seed, folder, narrator
+        self._chain = EmbeddedChain(accounts=len(ROLES) + 1)
+        self._keys = dict(zip((*ROLES, "deployer"), self._chain.keys, strict=True))
+        self._clients = {
+            who: Client(EmbeddedProvider(self._chain), key=key) for who, key in self._keys.items()
+        }
+        self._seconds: dict[str, float] = {}
+
+    def play(self) -> Report:
+        """Play the whole story.
+
+        Raises:
+            GavelError: something did not go as the protocol says it must.
+        """
+        with self._timed("open", "1. Contracts are deployed and a job is opened"):
+            self._deploy()
+            before = self._balances()
+            self._open()
+        with self._timed("honest", f"2. An honest trainer posts segments 1 to {HONEST}"):
+            self._train(self._party(FIRST), HONEST)
+            self._parties[FIRST].release()
+            self._watch_until_idle()
+        with self._timed("dispute", "3. A cheating trainer builds on them; the watcher disputes"):
+            cheat = self._party(CHEAT, corrupt_logits(self._job))
+            for segments in CHEATED:
+                self._train(cheat, segments)
+            evidence = self._dispute(cheat)
+        with self._timed("finish", f"4. Another trainer resumes from segment {HONEST} and finishes"):
+            self._train(self._party(SECOND), SEGMENTS - HONEST)
+            self._watch_until_idle()
+        with self._timed("settle", "5. The challenge window passes; rewards are claimed, the model loads"):
+            self._collect()
+            accuracy = self._accuracy()
+        return self._report(evidence, before, accuracy)
+
+    # ---------------------------------------------------------------- opening
+
+    def _deploy(self) -> None:
+        self._deployer = deploy(self._clients["deployer"])
+        deployment = self._deployer.deployment
+        self._contracts = {who: Contracts.bind(self._clients[who], deployment) for who in ROLES}
+        for contracts in self._contracts.values():
+            self._deployer.token.send("transfer", contracts.client.address, TOKENS, tag="hand out tokens")
+        self._say("deployer", "deployed token, step verifier, job board and court; code on chain checked")
+
+    def _open(self) -> None:
+        self._job = make_job(
+            model.digits_classifier(self._seed),
+            contracts=self._contracts[REQUESTER],
+            preset=load_preset("full"),
+            steps=SEGMENTS * STRIDE,
+            stride=STRIDE,
+            batch=BATCH,
+            seed=sha256(f"gavel demo {self._seed}".encode()).digest(),
+            salt=bytes(32),
+            lifetime=LIFETIME,
+        )
+        open_job(self._contracts[REQUESTER], self._job, self._path(REQUESTER) / "job")
+        geometry = self._job.job.geometry
+        self._say(
+            REQUESTER,
+            f"captured {geometry.n_nodes} nodes from the nn.Module and Adam, compared with eager PyTorch; "
+            f"opened and funded job {self._job.job.job_id.hex()[:12]}, {SEGMENTS} segments of {STRIDE} steps",
+        )
+        folder = self._folder_of(WATCHER)
+        self._watcher = Watcher(
+            contracts=self._contracts[WATCHER],
+            folder=folder,
+            executor=make_executor(folder),
+            key=self._keys[WATCHER],
+            log=self._log(WATCHER),
+        )
+        self._watcher.approve()
+        self._parties: dict[str, TrainingParty] = {}
+
+    def _path(self, who: str) -> Path:
+        return self._folder / who.replace(" ", "-")
+
+    def _folder_of(self, who: str) -> JobFolder:
+        """Every party loads the job from a folder of its own, which checks it against the job id."""
+        path = self._path(who) / "job"
+        self._job.save(path)
+        return JobFolder.load(path)
+
+    # ---------------------------------------------------------------- training and disputes
+
+    def _party(self, who: str, hooks: Hooks | None = None) -> TrainingParty:
+        party = TrainingParty(
+            name=who,
+            contracts=self._contracts[who],
+            folder=self._folder_of(who),
+            path=self._path(who) / "checkpoints",
+            log=self._log(who),
+            hooks=hooks,
+        )
+        self._parties[who] = party
+        return party
+
+    def _train(self, party: TrainingParty, segments: int) -> None:
+        party.train(segments, lambda segment: self._narrator.trained(party.name, segment))
+
+    def _watch_until_idle(self) -> None:
+        while self._watcher.step():
+            pass
+        if not self._watcher.idle:
+            raise MismatchError("the watcher disputes an honest update; its replay and the trainer's differ")
+
+    def _dispute(self, cheat: TrainingParty) -> Evidence:
+        """Both sides play by their agents until the update has fallen; time passes when nobody moves."""
+        proven: Prove | None = None
+        for _ in range(MAX_PASSES):
+            moves = self._watcher.step()
+            proven = next((move for move in moves if isinstance(move, Prove)), proven)
+            moves += cheat.agent.step()
+            if not moves and not self._let_time_pass():
+                break
+        view = self._watcher.view
+        view.refresh()
+        dispute = view.disputes(challenger=self._contracts[WATCHER].account)[0]
+        if proven is None or view.update(dispute.update).status != UpdateStatus.FALLEN:
+            raise MismatchError("the dispute did not end in a proof and a fall; the drill should have")
+        branch = view.branch(proven.dispute, proven.candidate)
+        index = (branch.cursor.index << branch.cursor.height) + proven.index
+        return fold_evidence(view, dispute, folder=self._job, openings=self._watcher.openings, index=index)
+
+    def _let_time_pass(self) -> bool:
+        """Move the clock beyond the end of every position of an open dispute; False when there is none."""
+        view = self._watcher.view
+        view.refresh()
+        ends = [
+            view.position(position).ends_at
+            for dispute in view.disputes()
+            if dispute.status == DisputeStatus.OPEN
+            for position in view.demands(dispute.dispute)
+        ]
+        if not ends:
+            return False
+        self._move_clock(max(ends) + 1)
+        return True
+
+    def _move_clock(self, until: int) -> None:
+        seconds = max(until - self._clients[WATCHER].now(), 1)
+        self._chain.rpc("evm_increaseTime", [seconds])
+        self._chain.rpc("evm_mine", [])
+        self._say("clock", f"moved on by {seconds / 3600:.1f} hours")
+
+    # ---------------------------------------------------------------- the end
+
+    def _collect(self) -> None:
+        view = self._watcher.view
+        view.refresh()
+        last = view.chain(self._job.job.job_id)[-1]
+        self._move_clock(last.deadline + self._job.job.clocks.opening + 1)
+        for party in self._parties.values():
+            while party.agent.step():
+                pass
+        view.refresh()
+        if view.credit(self._contracts[REQUESTER].account):
+            send_move(self._contracts[REQUESTER], Withdraw())
+        while self._watcher.step():
+            pass
+
+    def _accuracy(self) -> float:
+        """Load the final state into the plain module, and ask plain PyTorch how good it is."""
+        view = self._watcher.view
+        view.refresh()
+        last = view.chain(self._job.job.job_id)[-1]
+        if last.status != UpdateStatus.FINAL or last.first_segment + last.segments != SEGMENTS:
+            raise MismatchError("the last update is not final; the job should be done")
+        state = self._parties[SECOND].store.load(SEGMENTS, last.states[-1])
+        if state is None:
+            raise MismatchError("the final state is not in the second trainer's store")
+        module = model.DigitClassifier()
+        load_module_state(self._job, module, state)
+        return model.accuracy(module)
+
+    def _balances(self) -> dict[str, int]:
+        token = self._deployer.token
+        return {who: int(token.view("balanceOf", self._contracts[who].client.address)) for who in ROLES}
+
+    def _report(self, evidence: Evidence, before: dict[str, int], accuracy: float) -> Report:
+        sent = dispute_transactions(transactions({who: c.sent for who, c in self._clients.items()}))
+        after = self._balances()
+        token, board = self._deployer.token, self._deployer.board
+        held = int(token.view("balanceOf", board.address))
+        credits_ = [int(board.view("credit", account)) for account in self._accounts()]
+        rest = int(token.view("balanceOf", self._deployer.client.address))
+        checkpoint = self._parties[SECOND].store.checkpoints()[-1]
+        return Report(
+            job=self._job.job.job_id.hex(),
+            segments=SEGMENTS,
+            evidence=evidence,
+            verdict=self._verdict(),
+            dispute={
+                "transactions": len(sent),
+                "gas": sum(tx.gas for tx in sent),
+                "each": [asdict(tx) for tx in sent],
+            },
+            balances={who: {"before": before[who], "after": after[who]} for who in ROLES}
+            | {"burned": {"before": 0, "after": int(board.view("credit", BURN))}},
+            conserved=sum(after.values()) + held + rest == int(token.view("totalSupply"))
+            and held == sum(credits_),
+            accuracy=accuracy,
+            loss=checkpoint.losses[-1],
+            seconds=self._seconds,
+        )
+
+    def _accounts(self) -> list[bytes]:
+        return [*(contracts.account for contracts in self._contracts.values()), BURN]
+
+    def _verdict(self) -> Verdict:
+        view = ChainView(self._deployer)
+        fallen = next(event for event in view.refresh() if event.name == "Fallen").args
+        names = {contracts.account: who for who, contracts in self._contracts.items()}
+        updates = view.updates(self._job.job.job_id)
+        return Verdict(
+            status=view.update(fallen["update"]).status.value,
+            void=sum(update.status == UpdateStatus.VOID for update in updates),
+            winner=names[fallen["winner"]],
+            bond=self._job.job.money.update_bond,
+            to_winner=fallen["to_winner"],
+            burned=fallen["burned"],
+            to_requester=fallen["to_requester"],
+            tip=fallen["to_resolver"],
+        )
+
+    # ---------------------------------------------------------------- telling
+
+    def _say(self, who: str, line: str) -> None:
+        self._narrator.say(who, line)
+
+    def _log(self, who: str) -> Callable[[str], None]:
+        return lambda line: self._say(who, line)
+
+    @contextmanager
+    def _timed(self, name: str, title: str) -> Iterator[Any]:
+        self._narrator.chapter(title)
+        began = time.perf_counter()
+        yield
+        self._seconds[name] = round(time.perf_counter() - began, 2)

@@ -1,0 +1,169 @@
+"""From an ordinary training to a job on chain: capture, check, commit, open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gavel.setup import TrainingSetup
+from protocol.chain.deployment import Contracts
+from protocol.chain.moves import ensure_allowance, send_move
+from protocol.commitments.tensor import Words
+from protocol.errors import MismatchError
+from protocol.game.moves import OpenJob
+from protocol.job import Geometry, Job, Preset
+from protocol.job_folder import JobFolder, commit, manifest_bytes
+from protocol.program.interpreter import tensor_height
+from protocol.program.lint import check_program
+from prover.engine.executor import Executor
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def make_executor(folder: JobFolder, *, threads: int = 1) -> Executor:
+    """Prepare the program of a job for running; threads are used by large nodes."""
+    geometry = folder.job.geometry
+    return Executor(
+        folder.program,
+        inputs=folder.inputs,
+        seed=folder.job.seed,
+        n_rows=geometry.n_rows,
+        batch=geometry.batch,
+        tensor_height=geometry.tensor_height,
+        threads=threads,
+    )
+
+
+def make_job(
+    setup: TrainingSetup,
+    *,
+    contracts: Contracts,
+    preset: Preset,
+    steps: int,
+    stride: int,
+    batch: int,
+    seed: bytes,
+    salt: bytes,
+    lifetime: int,
+) -> JobFolder:
+    """Capture a training, compare it with eager PyTorch, and write the terms; nothing is sent.
+
+    Args:
+        setup: the training.
+        contracts: where the job is to be opened, with the requester's key.
+        preset: tree shapes, clocks and money.
+        steps, stride, batch: T and C in steps, rows per step.
+        seed: of the batch schedule, 32 bytes (P-7); salt: 32 bytes.
+        lifetime: seconds from now until nothing can be posted.
+
+    Raises:
+        UnsupportedError: a part of the training has no meaning here; names it and the user's line.
+        MismatchError: loss, a gradient or the first update differs from eager PyTorch's.
+    """
+    from prover.capture import capture, check_against_eager
+
+    captured = capture(
+        module=setup.module,
+        loss=setup.loss,
+        optimizer=setup.optimizer,
+        columns=setup.columns,
+        batch=batch,
+        steps=steps,
+    )
+    program = captured.program
+    check_program(program)
+    n_rows = int(next(iter(setup.columns.values())).shape[0])
+    h = tensor_height(program)
+    executor = Executor(
+        program, inputs=captured.inputs, seed=seed, n_rows=n_rows, batch=batch, tensor_height=h
+    )
+
+    def run_step(state: Sequence[Words], step: int) -> Sequence[Words]:
+        return executor.run(state, step).outputs
+
+    check_against_eager(
+        captured, module=setup.module, loss=setup.loss, optimizer=setup.optimizer, run_step=run_step
+    )
+    program_root, inputs_root, genesis = commit(program, captured.inputs, captured.state, h)
+    manifest = manifest_bytes(program, captured.manifest)
+    geometry = Geometry(
+        n_nodes=len(program.nodes),
+        n_slots=len(program.slots),
+        n_inputs=len(program.inputs),
+        n_rows=n_rows,
+        batch=batch,
+        steps=steps,
+        stride=stride,
+        max_segments=preset.max_segments,
+        tensor_height=h,
+        fanout_log2=preset.fanout_log2,
+        range_log2=preset.range_log2,
+    )
+    job = Job(
+        chain_id=contracts.client.chain_id,
+        board=contracts.board.address_bytes,
+        requester=contracts.account,
+        salt=salt,
+        manifest=sha256(manifest).digest(),
+        program_root=program_root,
+        inputs_root=inputs_root,
+        genesis=genesis,
+        seed=seed,
+        geometry=geometry,
+        clocks=preset.clocks,
+        expiry=contracts.client.now() + lifetime,
+        money=preset.money,
+    )
+    folder = JobFolder(
+        job=job,
+        program=program,
+        manifest=captured.manifest,
+        inputs=tuple(captured.inputs),
+        genesis=tuple(captured.state),
+    )
+    folder.check()
+    return folder
+
+
+def open_job(contracts: Contracts, folder: JobFolder, path: Path | None = None) -> None:
+    """Fund and open a job from the account of the requester, and write its folder.
+
+    Raises:
+        RefusedError: the board refuses the terms, with its reason.
+        ChainError: the account cannot pay the rewards, or the node failed.
+    """
+    job = folder.job
+    ensure_allowance(contracts, job.money.reward * job.geometry.segments)
+    if path is not None:
+        folder.save(path)
+    send_move(contracts, OpenJob(terms=job))
+
+
+def load_module_state(folder: JobFolder, module: nn.Module, state: Sequence[Words]) -> None:
+    """Write the parameters and buffers of a state into an ordinary module, in place.
+
+    Args:
+        module: of the captured architecture.
+        state: flat uint32 words of every slot.
+
+    Raises:
+        MismatchError: the module's tensors are not those that were captured.
+    """
+    from prover.capture.result import tensor_of
+
+    own = module.state_dict()
+    loaded = {
+        slot["name"]: tensor_of(words, slot["shape"], slot["dtype"])
+        for slot, words in zip(folder.manifest["slots"], state, strict=True)
+        if slot["name"] in own
+    }
+    shapes = {name: tensor.shape for name, tensor in own.items()}
+    if shapes != {name: tensor.shape for name, tensor in loaded.items()}:
+        raise MismatchError(
+            f"the module has tensors {shapes}, which are not those of the job; load into the module that "
+            "was captured"
+        )
+    module.load_state_dict(loaded)
