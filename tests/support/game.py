@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -29,6 +30,9 @@ PARTIES = (REQUESTER, TRAINER, WATCHER, OTHER)
 PURSE = 10**12
 TICK = 15
 STEPS, STRIDE = 7, 4
+
+NEW_MODEL: ContextVar[Callable[[], Model]] = ContextVar("new_model", default=Model)
+"""What `table` plays on: the model alone, or one that the contracts follow (tests.support.lockstep)."""
 
 
 def machine(*, wide: int = 130) -> Example:
@@ -79,6 +83,19 @@ def machine(*, wide: int = 130) -> Example:
     )
 
 
+RACES = frozenset(
+    {
+        "court: revealed before",
+        "court: page revealed before",
+        "court: candidate exists",
+        "court: fallen above",
+        "court: branch is closed",
+        "court: defence is not late",
+    }
+)
+"""Refusals of a move that somebody else made just before."""
+
+
 @dataclass(slots=True)
 class Entry:
     """One line of a game's log; `leaf` says what a proof opened, `refused` why a move was."""
@@ -96,6 +113,7 @@ class Table:
 
     Attributes:
         honest: parties whom the rules protect, checked after every move.
+        races: refusals that a player may meet; any other is a bug of a player.
     """
 
     example: Example
@@ -104,6 +122,7 @@ class Table:
     truth: Openings
     honest: frozenset[bytes] = frozenset()
     log: list[Entry] = field(default_factory=list)
+    races: frozenset[str] = RACES
 
     def openings(self, hooks: Hooks = HONEST) -> Openings:
         """One party's trace of the job; the honest one is shared."""
@@ -178,8 +197,7 @@ class Table:
                 self.send(sender, move)
                 moved = True
             except RefusedError as error:
-                # Somebody else did the same just before; anything else is a bug of a player.
-                if error.reason not in RACES:
+                if error.reason not in self.races:
                     raise
         return moved
 
@@ -197,16 +215,6 @@ class Table:
         return [entry for entry in self.log if entry.refused is None and isinstance(entry.move, kinds)]
 
 
-RACES = frozenset(
-    {
-        "court: revealed before",
-        "court: page revealed before",
-        "court: candidate exists",
-        "court: fallen above",
-        "court: branch is closed",
-        "court: defence is not late",
-    }
-)
 Player = Callable[[Model], Iterable[tuple[bytes, m.Move]]]
 
 
@@ -249,7 +257,7 @@ def table(
     if truth is None:
         trace = ToyTrace(interpreter, example.state)
         truth = Openings(geometry=geometry, program=example.program, trace=trace)
-    model = Model()
+    model = NEW_MODEL.get()()
     for party in PARTIES:
         model.mint(party, PURSE)
     job = Job(
