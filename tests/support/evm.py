@@ -194,11 +194,23 @@ class Handle:
         """
         data = self.encode(function, *args)
         output, self.gas, logs = self.evm.send(self.address, data, sender=sender, value=value, gas=gas)
-        self.events = [event for log in logs if (event := self._event(log)) is not None]
-        values = decode(self._functions[function, len(args)][2], output)
+        self.events = [event for log in logs if (event := self.event(log)) is not None]
+        return self.decode(function, output, len(args))
+
+    def decode(self, function: str, output: bytes, arguments: int | None = None) -> Any:
+        """What returned bytes mean: None, one value, or a tuple of values.
+
+        Args:
+            arguments: how many the function takes, where several have its name.
+        """
+        outputs = [
+            o for (name, n), (_, _, o) in self._functions.items() if (name, arguments or n) == (function, n)
+        ]
+        values = decode(outputs[0], output)
         return values[0] if len(values) == 1 else values or None
 
-    def _event(self, log: Any) -> Event | None:
+    def event(self, log: Any) -> Event | None:
+        """A raw log of `FastEvm.send`, decoded; None where the ABI does not know it."""
         topics = [bytes.fromhex(topic.removeprefix("0x")) for topic in log.topics]
         entry = self._event_abis.get(topics[0]) if topics else None
         if entry is None:

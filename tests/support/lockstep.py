@@ -1,0 +1,430 @@
+"""The pure model and the real contracts, played side by side and held to each other after every move.
+
+`Lockstep` is a `Model`: whatever plays or judges the model plays this, and the contracts follow on an EVM.
+Each move is made on both. Both must accept it, with the same result, or refuse it, with the same reason; then
+everything that either shows is compared. What may differ is named in `Differences`, and nothing else is
+let through.
+
+    NEW_MODEL.set(Lockstep)                     # any game of tests.support.game, from here on
+    at = table()
+    at.play([challenger(at, at.truth), defender(at, lie)], until=...)
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import astuple, fields
+from typing import Any, Final, get_args
+
+from protocol.errors import RefusedError
+from protocol.game import moves as m
+from protocol.game.ids import NO_UPDATE, PAGE_LEVELS, Kind
+from protocol.game.model import Model
+from protocol.game.model_board import BURN
+from protocol.game.view import DisputeStatus, Turn
+from protocol.job import Job
+from tests.support.evm import Event, FastEvm, Handle, Reverted
+
+SCHEDULED_GAS: Final = 10_000_000
+START: Final = 1_700_000_000
+
+_TURNS: Final = {
+    Turn.DEFENDER: 1,
+    Turn.CHALLENGER: 2,
+    Turn.WAITING: 3,
+    Turn.DEFENDER_LATE: 4,
+    Turn.CHALLENGER_LATE: 5,
+    Turn.CLOSED: 6,
+}
+_DISPUTES: Final = {DisputeStatus.OPEN: 1, DisputeStatus.LOST: 2, DisputeStatus.CLOSED: 3}
+_BOARD_MOVES: Final = get_args(m.BoardMove)
+
+
+class DivergedError(AssertionError):
+    """Model and contracts disagree: one of them breaks the rules."""
+
+
+class Differences:
+    """Every way in which the two may differ, each with the reason why that harms nobody."""
+
+    TOKEN: Final = ("board: token transfer failed", "")
+    """A payer without tokens: the reason is the token's own, and the test token gives none (M-10)."""
+
+    RESULTS: Final = (m.Reveal, m.RevealPage, m.Withdraw, m.WithdrawBurned)
+    """The court returns the hash of what was revealed, the model how much was withdrawn; both can be seen
+    otherwise, and are compared there.
+    """
+
+    @staticmethod
+    def of_cursor(kind: Kind, waiting: bool) -> frozenset[str]:
+        """Fields of a branch in which the court holds something else than the model.
+
+        A branch that waits will not be read again: the court keeps in its cursor what names the demanded
+        position (the step, or the word), the model keeps where the cursor was. In a fold the court names the
+        node, which the model reads from the position (D-7: node is for NODES).
+        """
+        if waiting:
+            return frozenset({"hash", "height", "index"})
+        return frozenset({"node"}) if kind == Kind.FOLD else frozenset()
+
+
+def words(*values: int | bytes) -> bytes:
+    """Values as an ABI encoder lays out static ones: integers and addresses right-aligned in 32 bytes."""
+    return b"".join(v.to_bytes(32) if isinstance(v, int) else v.rjust(32, b"\0") for v in values)
+
+
+class Contracts:
+    """Token, board, verifier and court on an EVM of their own, bound to each other.
+
+    Attributes:
+        gas: of the last successful move, with 21,000 and calldata, without the floor price.
+    """
+
+    def __init__(self) -> None:
+        self.evm = FastEvm(timestamp=START)
+        self.token = self.evm.deploy("OddToken")
+        self.board = self.evm.deploy("JobBoard", self.token.address, SCHEDULED_GAS)
+        self.verifier = self.evm.deploy("StepVerifier")
+        self.court = self.evm.deploy("Court", self.board.address, self.verifier.address)
+        self.board.call("bind", self.court.address)
+        self.gas = 0
+        self.tape: list[tuple[int, str, str, bytes]] = []
+        self._selectors = {
+            (handle.address, name.split("(")[0]): bytes.fromhex(selector[2:])
+            for handle in (self.token, self.board, self.court)
+            for name, selector in handle.artifact.method_identifiers.items()
+        }
+
+    def send(self, sender: bytes, move: m.Move) -> tuple[Any, list[Event]]:
+        """Make a move; returns what the function returns, and the court's and board's events.
+
+        Raises:
+            Reverted: the contracts refuse.
+        """
+        function = re.sub(r"(?<!^)(?=[A-Z])", "_", type(move).__name__).lower()
+        args = [_argument(getattr(move, field.name)) for field in fields(move)]
+        target = self.board if isinstance(move, _BOARD_MOVES) else self.court
+        if isinstance(move, m.Prove):
+            target, args = self.verifier, [self.court.address, *args]
+        output, logs = self._keep("0x" + sender.hex(), target.address, target.encode(function, *args))
+        events = [event for log in logs for event in self._decoded(log)]
+        return target.decode(function, output), events
+
+    def mint(self, owner: bytes, amount: int) -> None:
+        """Give a party tokens, all approved."""
+        party = "0x" + owner.hex()
+        self._keep(party, self.token.address, self.token.encode("mint", party, amount))
+        self._keep(party, self.token.address, self.token.encode("approve", self.board.address, 2**255))
+
+    def again(self) -> Contracts:
+        """A second chain to which the same has happened."""
+        twin = Contracts()
+        for twin.evm.timestamp, sender, to, data in self.tape:
+            twin._keep(sender, to, data)
+        twin.evm.timestamp = self.evm.timestamp
+        return twin
+
+    def _keep(self, sender: str, to: str, data: bytes) -> tuple[bytes, list[Any]]:
+        output, self.gas, logs = self.evm.send(to, data, sender=sender)
+        self.tape.append((self.evm.timestamp, sender, to, data))
+        return output, logs
+
+    def _decoded(self, log: Any) -> Iterable[Event]:
+        for handle in (self.court, self.board):
+            if log.address.lower() == handle.address.lower():
+                event = handle.event(log)
+                if event is not None:
+                    yield event
+
+    def read(self, handle: Handle, function: str, *args: int | bytes) -> bytes:
+        """What a view with static arguments returns, as bytes.
+
+        Raises:
+            Reverted: it refuses.
+        """
+        data = self._selectors[handle.address, function] + words(*args)
+        return self.evm.send(handle.address, data)[0]
+
+
+def _argument(value: Any) -> Any:
+    return value.terms() if isinstance(value, Job) else value
+
+
+class Lockstep(Model):
+    """A model that the contracts follow.
+
+    Attributes:
+        contracts: the same game on an EVM.
+        accepted, refused: how many moves of each kind were.
+        every: everything is compared after each so many moves, and by `compare`.
+    """
+
+    def __init__(self, *, every: int = 1) -> None:
+        self.contracts = Contracts()
+        super().__init__(
+            board=bytes.fromhex(self.contracts.board.address[2:]),
+            chain_id=1,
+            scheduled_gas=SCHEDULED_GAS,
+            now=START,
+        )
+        self.accepted: Counter[str] = Counter()
+        self.refused: Counter[tuple[str, str]] = Counter()
+        self.every = every
+        self._made = 0
+        self._parties: set[bytes] = {BURN}
+        self._recorded: dict[bytes, int] = {}
+        self._logged = Logged()
+
+    # ---------------------------------------------------------------- time, tokens, moves
+
+    def mint(self, owner: bytes, amount: int) -> None:
+        """Give a party tokens, all approved."""
+        super().mint(owner, amount)
+        self.contracts.mint(owner, amount)
+        self._parties.add(owner)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Lockstep:
+        """A second game of the same past, on a chain of its own."""
+        twin = type(self).__new__(type(self))
+        memo[id(self)], memo[id(self.contracts)] = twin, self.contracts.again()
+        for name, value in vars(self).items():
+            setattr(twin, name, copy.deepcopy(value, memo))
+        return twin
+
+    def apply(self, sender: bytes, move: m.Move) -> Any:
+        """Make a move on both sides.
+
+        Raises:
+            RefusedError: both refuse, for the same reason.
+            DivergedError: they disagree in anything.
+        """
+        kind = type(move).__name__
+        self._parties.add(sender)
+        modelled, reason = self._on_model(sender, move)
+        found, on_chain, events = self._on_chain(sender, move)
+        if reason != on_chain and (reason, on_chain) != Differences.TOKEN:
+            raise DivergedError(f"{kind} of {sender.hex()}: model {reason!r}, contracts {on_chain!r}: {move}")
+        self._made += 1
+        if reason is None:
+            self.accepted[kind] += 1
+            self._record(move)
+            self._logged.take(events)
+            if isinstance(move, m.Prove):
+                # The verifier tells the court, not the sender.
+                found = any(event.name == "CandidateFell" for event in events)
+            if not isinstance(move, Differences.RESULTS):
+                _same(f"result of {kind}", modelled, found)
+        else:
+            self.refused[kind, reason] += 1
+        if self._made % self.every == 0:
+            self.compare()
+        if reason is not None:
+            raise RefusedError(reason)
+        return modelled
+
+    def _on_model(self, sender: bytes, move: m.Move) -> tuple[Any, str | None]:
+        try:
+            return super().apply(sender, move), None
+        except RefusedError as error:
+            return None, error.reason
+
+    def _on_chain(self, sender: bytes, move: m.Move) -> tuple[Any, str | None, list[Event]]:
+        self.contracts.evm.timestamp = self.now()
+        try:
+            found, events = self.contracts.send(sender, move)
+        except Reverted as error:
+            return None, error.reason, []
+        return found, None, events
+
+    def _record(self, move: m.Move) -> None:
+        """Keep which updates the board has recorded as final: it says so only once told (U-6)."""
+        if isinstance(move, m.Finalise | m.Refund):
+            self._recorded[move.job] = self.board.final_length(move.job)
+        if isinstance(move, m.Claim):
+            job = self.board.updates[move.update].job
+            self._recorded[job] = self.board.final_length(job)
+
+    # ---------------------------------------------------------------- comparison
+
+    def compare(self) -> None:
+        """Compare everything that both sides show.
+
+        Raises:
+            DivergedError: something differs.
+        """
+        self.contracts.evm.timestamp = self.now()
+        self._compare_money()
+        for job in self.board.jobs:
+            self._compare_job(job)
+        for update in self.board.updates:
+            self._compare_update(update)
+        for (sender, digest), known in self.court.reserved.items():
+            expected = words(known.job, known.time, known.opened)
+            self._view(self.contracts.court, "reservation", (sender, digest), expected)
+        for dispute in self.court.disputes:
+            self._compare_dispute(dispute)
+        for position in self.court.positions:
+            self._compare_position(position)
+        for candidate in self.court.candidates:
+            self._compare_candidate(candidate)
+            for dispute in self.court.disputes:
+                self._compare_branch(dispute, candidate)
+        self._compare_reveals()
+        self._logged.compare(self)
+
+    def _view(self, handle: Handle, function: str, args: tuple[int | bytes, ...], expected: bytes) -> None:
+        found = self.contracts.read(handle, function, *args)
+        if found != expected:
+            shown = [a.hex() if isinstance(a, bytes) else a for a in args]
+            raise DivergedError(
+                f"{handle.artifact.name}.{function}{tuple(shown)} at {self.now()}:\n"
+                f"  contracts {handle.decode(function, found)}\n"
+                f"  model     {handle.decode(function, expected)}"
+            )
+
+    def _compare_money(self) -> None:
+        token, board = self.contracts.token, self.contracts.board
+        for party in self._parties:
+            self._view(board, "credit", (party,), words(self.board.credits.get(party, 0)))
+            self._view(token, "balanceOf", (party,), words(self.board.wallets.get(party, 0)))
+        self._view(token, "balanceOf", (self.board.address,), words(self.board.balance))
+
+    def _compare_job(self, job: bytes) -> None:
+        record, board = self.board.jobs[job], self.contracts.board
+        following = self.board.next_segment(job)
+        recorded = self._recorded.get(job, 0)
+        state = words(following, len(record.chain), recorded, record.falls, record.leaseholder or 0)
+        state += words(record.lease_due, record.ends_at, record.refunded)
+        self._view(board, "job_state", (job,), state)
+        self._view(board, "terms", (job,), words(*record.terms.words()))
+        for index, update in enumerate(record.chain):
+            self._view(board, "chain_at", (job, index), words(update))
+        tip = record.chain[-1] if record.chain else bytes(32)
+        last = self.board.updates[tip].states[-1] if record.chain else record.terms.genesis
+        self._view(board, "tip", (job,), words(tip, following, last))
+
+    def _compare_update(self, update: bytes) -> None:
+        u, board = self.board.updates[update], self.contracts.board
+        info = words(u.job, u.parent, u.trainer, u.index, u.first_segment, len(u.states), u.history_root)
+        info += words(u.states[-1], u.deadline, u.open_disputes, u.settled, u.moot_share)
+        self._view(board, "update_info", (update,), info)
+        self._view(board, "is_live", (update,), words(self.board.is_live(update)))
+        self._view(board, "fallen", (update,), words(u.fallen))
+        status = self.update(update).status.value.encode()
+        text = words(32, len(status)) + status.ljust(32, b"\0")
+        self._view(board, "update_status", (update,), text)
+        self._view(self.contracts.court, "traces", (update,), words(self.court.traces.get(update, 0)))
+
+    def _compare_dispute(self, dispute: bytes) -> None:
+        d = self.court.disputes[dispute]
+        opened_at = next(iter(d.demands.values()))
+        record = words(d.update, self.board.updates[d.update].job, d.segment, d.challenger, d.reserved_at)
+        record += words(opened_at, _DISPUTES[d.status])
+        self._view(self.contracts.court, "dispute", (dispute,), record)
+
+    def _compare_position(self, position: bytes) -> None:
+        p, court = self.court.positions[position], self.contracts.court
+        folding = p.kind == Kind.FOLD
+        last = words(p.word | p.fold << 64 | p.ranges << 128) if folding else p.last
+        standing = sum(not self.court.candidates[c].fallen for c in p.candidates)
+        record = words(p.kind, p.parent, p.a, p.b, p.first, last, p.demanded_at, p.ends_at, p.allowance)
+        record += words(p.reserve, standing, len(p.candidates), p.own_posted, p.claimant, p.credit or 0)
+        self._view(court, "position", (position,), record)
+        self._view(court, "position_id", (p.parent, p.kind, p.a, p.b), position)
+        for place, candidate in enumerate([*p.candidates, NO_UPDATE]):
+            self._view(court, "candidates_of", (position, place), candidate)
+
+    def _compare_candidate(self, candidate: bytes) -> None:
+        c = self.court.candidates[candidate]
+        record = words(c.position, c.root, c.poster, c.posted_at, 2 if c.fallen else 1, c.bonded)
+        self._view(self.contracts.court, "candidate", (candidate,), record)
+
+    def _compare_branch(self, dispute: bytes, candidate: bytes) -> None:
+        court, here = self.contracts.court, (dispute, candidate)
+        if not self.court.exists(dispute, candidate):
+            self._view(court, "classify", here, words(0, 0, 0))
+            self._view(court, "branch", here, bytes(11 * 32))
+            return
+        judged = self.court.judge(dispute, candidate)
+        clock = words(_TURNS[judged.turn], judged.due, judged.limit - judged.due)
+        self._view(court, "classify", here, clock)
+        b = self.court.branch(dispute, candidate)
+        position = self.court.positions[self.court.candidates[candidate].position]
+        shown = {
+            "kind": words(b.cursor.kind),
+            "hash": words(b.cursor.hash),
+            "height": words(b.cursor.height),
+            "index": words(b.cursor.index),
+            "node": words(b.cursor.node),
+            "word_index": words(position.b if b.cursor.kind == Kind.FOLD else 0),
+            "moved_at": words(b.moved_at or 0),
+            "waiting": words(b.demanded is not None),
+            "demanded": words(b.demanded or 0),
+            "challenger_reserve": words(b.challenger_reserve),
+            "defence_reserve": words(b.defender_reserve),
+        }
+        found = self.contracts.read(court, "branch", *here)
+        for place, name in enumerate(shown):
+            if name in Differences.of_cursor(b.cursor.kind, b.demanded is not None):
+                shown[name] = found[32 * place : 32 * place + 32]
+        self._view(court, "branch", here, b"".join(shown.values()))
+        self._compare_context(dispute, candidate)
+
+    def _compare_context(self, dispute: bytes, candidate: bytes) -> None:
+        modelled: bytes | str
+        found: bytes | str
+        try:
+            modelled = words(*astuple(self.court.proof_context(dispute, candidate)))
+        except RefusedError as error:
+            modelled = error.reason
+        try:
+            found = self.contracts.read(self.contracts.court, "proof_context", dispute, candidate)
+        except Reverted as error:
+            found = error.reason
+        _same("proof context", modelled, found)
+
+    def _compare_reveals(self) -> None:
+        for (node, levels), (time, _) in self.court.revealed.items():
+            self._view(self.contracts.court, "revealed_at", (node, levels), words(time))
+        for page, (time, _) in self.court.pages.items():
+            self._view(self.contracts.court, "revealed_at", (page, PAGE_LEVELS), words(time))
+
+
+class Logged:
+    """What a client knows from the logs alone: ids and lists, to be found again after a restart (A-6)."""
+
+    def __init__(self) -> None:
+        self.demands: dict[bytes, list[bytes]] = {}
+        self.children: dict[tuple[bytes, int], tuple[bytes, ...]] = {}
+        self.pages: dict[bytes, bytes] = {}
+        self.states: dict[bytes, tuple[bytes, ...]] = {}
+
+    def take(self, events: Iterable[Event]) -> None:
+        """Take the logs of one move."""
+        for event in events:
+            args = event.args
+            match event.name:
+                case "Demanded":
+                    self.demands.setdefault(args["dispute"], []).append(args["position"])
+                case "Revealed":
+                    self.children[args["hash"], args["levels"]] = tuple(args["children"])
+                case "PageRevealed":
+                    self.pages[args["hash"]] = args["page"]
+                case "Posted":
+                    self.states[args["update"]] = tuple(args["states"])
+
+    def compare(self, model: Model) -> None:
+        """Raise DivergedError where the logs tell less, more or something else."""
+        court = model.court
+        _same("logged demands", {d: list(known.demands) for d, known in court.disputes.items()}, self.demands)
+        _same("logged lists", {key: known[1] for key, known in court.revealed.items()}, self.children)
+        _same("logged pages", {key: known[1] for key, known in court.pages.items()}, self.pages)
+        _same("logged states", {u: known.states for u, known in model.board.updates.items()}, self.states)
+
+
+def _same(what: str, modelled: object, found: object) -> None:
+    if modelled != found:
+        raise DivergedError(f"{what}: model {modelled!r}, contracts {found!r}")
