@@ -212,7 +212,6 @@ def dispute_context(update: bytes32) -> IJobBoard.DisputeContext:
     @return context Update, packed geometry and clocks.
     """
     u: updates.Update = updates.updates[update]
-    live: bool = updates.is_live(update)
     return IJobBoard.DisputeContext(
         job=u.job,
         trainer=u.trainer,
@@ -221,8 +220,8 @@ def dispute_context(update: bytes32) -> IJobBoard.DisputeContext:
         segments=u.segments,
         history_root=u.history_root,
         deadline=u.deadline,
-        live=live,
-        final=live and u.index < jobs.states[u.job].final_length,
+        live=updates.is_live(update),
+        final=updates.is_final(update),
         geometry=jobs.jobs[u.job].geometry,
         clocks=jobs.jobs[u.job].clocks,
     )

@@ -183,6 +183,27 @@ def is_live(update: bytes32) -> bool:
 
 
 @internal
+@view
+def is_final(update: bytes32) -> bool:
+    # U-6 at the time of this block, recorded or not; looks over at most 64 unrecorded updates, as `finalise` does.
+    if not self.is_live(update):
+        return False
+    job: bytes32 = self.updates[update].job
+    index: uint256 = self.updates[update].index
+    recorded: uint256 = jobs.states[job].final_length
+    if index < recorded:
+        return True
+    # deadlines grow along the chain: those before it have passed when its own has
+    opening: uint256 = job_words.clock(jobs.jobs[job].clocks, job_words.OPENING)
+    if index >= recorded + 64 or block.timestamp <= self.updates[update].deadline + opening:
+        return False
+    for i: uint256 in range(recorded, index + 1, bound=64):
+        if self.updates[self.chain_at[job][i]].open_disputes > 0:
+            return False
+    return True
+
+
+@internal
 def _finalise(job: bytes32):
     # U-6. Deadlines grow along the chain, so the first update that is not final stops the walk.
     length: uint256 = jobs.states[job].final_length
@@ -273,7 +294,7 @@ def fell(update: bytes32, resolver: address, winner: address):
     assert self.is_live(update), "board: update is not live"
     job: bytes32 = self.updates[update].job
     index: uint256 = self.updates[update].index
-    # INVARIANT: I-3, a final update has no open dispute and cannot come here.
+    # INVARIANT: I-3, what is final stays; its open disputes cannot be judged here, for the credited one is among them.
     assert index >= jobs.states[job].final_length, "board: final"
     jobs.states[job].chain_length = index
     jobs.states[job].next_segment = self.updates[update].first_segment
@@ -346,7 +367,8 @@ def tip(job: bytes32) -> (bytes32, uint256, bytes32):
 @view
 def update_status(update: bytes32) -> String[8]:
     """
-    @notice pending, final, fallen or void (U-11); unknown for ids that were never posted.
+    @notice pending, final, fallen or void (U-11); unknown for ids that were never posted. Final by the time of this block,
+            whether recorded or not.
     @param update Update id.
     @return status One of the words.
     """
@@ -354,9 +376,7 @@ def update_status(update: bytes32) -> String[8]:
     if job == empty(bytes32):
         return "unknown"
     if self.is_live(update):
-        if self.updates[update].index < jobs.states[job].final_length:
-            return "final"
-        return "pending"
+        return "final" if self.is_final(update) else "pending"
     if self.fallen[update]:
         return "fallen"
     return "void"

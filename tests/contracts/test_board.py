@@ -261,8 +261,9 @@ def test_finality_waits_for_deadline_and_opening(world: BoardWorld, leased: byte
     world.evm.timestamp = deadline + 120
     with refuses("board: not final"):
         world.board.call("claim", update, sender=world.bob)
-    world.evm.timestamp += 1
     assert world.board.call("update_status", update) == "pending"
+    world.evm.timestamp += 1
+    assert world.board.call("update_status", update) == "final"
     world.board.call("claim", update, sender=world.bob)
     assert world.board.call("update_status", update) == "final"
     with refuses("board: claimed"):
@@ -277,9 +278,14 @@ def test_an_open_dispute_holds_finality_and_children_back(world: BoardWorld, lea
     world.board.call("dispute_opened", first, sender=world.court)
     world.evm.timestamp += 10_000
     for update in (first, second):
+        assert world.board.call("update_status", update) == "pending"
+        assert not world.board.call("dispute_context", update)[8]
         with refuses("board: not final"):
             world.board.call("claim", update)
     world.board.call("dispute_closed", first, sender=world.court)
+    for update in (first, second):
+        assert world.board.call("update_status", update) == "final"
+        assert world.board.call("dispute_context", update)[8]
     world.board.call("claim", second)
     world.board.call("claim", first)
 
