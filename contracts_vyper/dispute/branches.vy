@@ -16,7 +16,8 @@ from contracts_vyper.interfaces import ICourt
 uses: records
 uses: reveals
 
-# index and moved_at have 40 bits, node and the reserves 32, kind, height and waiting 8
+# index and moved_at have 40 bits, node and the reserves 32, kind, height and waiting 8. The index of a waiting branch is
+# that of the leaf which it waits for: the step, or the word.
 struct Branch:
     kind: uint256
     height: uint256
@@ -212,11 +213,13 @@ def branch(dispute: bytes32, candidate: bytes32) -> ICourt.Branch:
     """
     j: Judgement = self._judge(dispute, candidate)
     b: Branch = j.branch
+    index: uint256 = b.index
     demanded: bytes32 = empty(bytes32)
     word_index: uint256 = 0
     if b.kind == records.FOLD:
         word_index = packing.b(records.positions[records.candidates[candidate].position].word)
     if b.waiting:
+        index = b.index >> b.height
         if b.kind == records.STEPS:
             demanded = records._position_id(candidate, records.NODES, b.index, 0)
         else:
@@ -225,7 +228,7 @@ def branch(dispute: bytes32, candidate: bytes32) -> ICourt.Branch:
         kind=b.kind,
         hash=b.hash,
         height=b.height,
-        index=b.index,
+        index=index,
         node=b.node,
         word_index=word_index,
         moved_at=b.moved_at,

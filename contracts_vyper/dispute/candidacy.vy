@@ -148,7 +148,7 @@ def _check_ends(
         word: uint256 = staticcall Verifier(records.verifier).finish(
             packing.fold_kind(last), accumulator, skip_contract_check=True
         )
-        guard.that(word == packing.fold_word(last), "court: not of the committed word")
+        guard.that(word == packing.fold_word(last), "court: accumulator not the word's")
         first = EMPTY_ACCUMULATOR
         last = sha256(accumulator)
     if kind != records.FOLD:
@@ -183,7 +183,7 @@ def free(candidate: bytes32):
     update: bytes32 = empty(bytes32)
     fallen: bool = False
     update, fallen = records._above(records.candidates[candidate].position)
-    u: IJobBoard.DisputeContext = records._finalised_context(update)
+    u: IJobBoard.DisputeContext = records._context(update)
     guard.that(fallen or u.final or not u.live, "court: candidate is still needed")
     records.candidates[candidate].word = word & ~packing.BONDED
     log ICourt.Freed(candidate=candidate)

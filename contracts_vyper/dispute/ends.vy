@@ -118,7 +118,7 @@ def settle(position: bytes32):
     fallen: bool = False
     update, fallen = records._above(position)
     guard.that(not fallen, "court: fallen above")
-    u: IJobBoard.DisputeContext = records._finalised_context(update)
+    u: IJobBoard.DisputeContext = records._context(update)
     guard.that(u.live, "court: update is not live")
     # INVARIANT: I-3, what is final stays.
     guard.that(not u.final, "court: update is final")

@@ -63,20 +63,6 @@ def _descend(
     return b
 
 
-@internal
-def _selected(dispute: bytes32, candidate: bytes32, b: branches.Branch):
-    branches._store(dispute, candidate, b)
-    log ICourt.Selected(
-        dispute=dispute,
-        candidate=candidate,
-        kind=b.kind,
-        hash=b.hash,
-        height=b.height,
-        index=b.index,
-        node=b.node,
-    )
-
-
 @external
 def select(
     dispute: bytes32, candidate: bytes32, index: uint256, leaf: bytes32, path: DynArray[bytes32, MAX_LEVELS]
@@ -111,7 +97,16 @@ def select(
     if b.kind == records.TENSOR and b.height == 0 and b.hash != empty(bytes32):
         b.kind = records.PAGE
         b.height = PAGE_HEIGHT
-    self._selected(dispute, candidate, b)
+    branches._store(dispute, candidate, b)
+    log ICourt.Selected(
+        dispute=dispute,
+        candidate=candidate,
+        kind=b.kind,
+        hash=b.hash,
+        height=b.height,
+        index=b.index,
+        node=b.node,
+    )
 
 
 @external
@@ -149,14 +144,15 @@ def select_step(
     guard.that(
         len(before_path) == records._tree_height(j.geometry, records.STEPS, empty(bytes32))
         and merkle.root_from_path(before, b.index - 1, before_path) == records.candidates[candidate].root,
-        "court: before is not committed",
+        "court: state before not committed",
     )
-    b.waiting = True
-    self._selected(dispute, candidate, b)
-    records._demand(
+    # the cursor stays; its index is that of the leaf
+    j.branch.waiting = True
+    j.branch.index = b.index
+    branches._store(dispute, candidate, j.branch)
+    return records._demand(
         dispute, j.update, records.NODES, candidate, b.index, 0, before, leaf, b.defence_reserve
     )
-    return records._position_id(candidate, records.NODES, b.index, 0)
 
 
 @external
@@ -194,12 +190,11 @@ def select_word(
         skip_contract_check=True,
     )
     b.waiting = True
-    self._selected(dispute, candidate, b)
+    branches._store(dispute, candidate, b)
     end: bytes32 = packing.fold_end(word, fold, ranges)
-    records._demand(
+    return records._demand(
         dispute, j.update, records.FOLD, candidate, b.node, b.index, empty(bytes32), end, b.defence_reserve
     )
-    return records._position_id(candidate, records.FOLD, b.node, b.index)
 
 
 # ------------------------------------------------------------------ proofs

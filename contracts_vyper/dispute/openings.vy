@@ -102,11 +102,11 @@ def open(
     height: uint256 = job_words.height(job_words.geometry(u.geometry, job_words.MAX_SEGMENTS) + 1)
     guard.that(
         len(first_path) == height and merkle.root_from_path(first, place, first_path) == u.history_root,
-        "court: first not in the history",
+        "court: first state not in history",
     )
     guard.that(
         len(last_path) == height and merkle.root_from_path(last, place + 1, last_path) == u.history_root,
-        "court: last not in the history",
+        "court: last state not in history",
     )
 
     if records.cases[update].word == 0:

@@ -25,9 +25,6 @@ CLOSED: constant(uint256) = 3
 STANDING: constant(uint256) = 1
 FALLEN: constant(uint256) = 2
 
-interface Finaliser:
-    def finalise(job: bytes32): nonpayable
-
 struct ReservationRecord:
     job: bytes32
     reserved_at: uint256
@@ -82,13 +79,6 @@ def __init__(board_: address, verifier_: address):
 @view
 def _context(update: bytes32) -> IJobBoard.DisputeContext:
     return staticcall board.dispute_context(update, skip_contract_check=True)
-
-
-@internal
-def _finalised_context(update: bytes32) -> IJobBoard.DisputeContext:
-    # after what is final by time is also recorded as final (U-6)
-    extcall Finaliser(board.address).finalise(self._context(update).job, skip_contract_check=True)
-    return self._context(update)
 
 
 @internal
@@ -229,7 +219,7 @@ def _demand(
     first: bytes32,
     last: bytes32,
     defence_reserve: uint256,
-):
+) -> bytes32:
     # D-4
     position: bytes32 = self._position_id(parent, kind, a, b)
     if self.positions[position].word == 0:
@@ -253,6 +243,7 @@ def _demand(
     log ICourt.Demanded(
         position=position, dispute=dispute, update=update, ends_at=packing.ends_at(self.positions[position].word)
     )
+    return position
 
 
 # ------------------------------------------------------------------ views
