@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from protocol.commitments.canonical import Words, canonical_words
 from protocol.errors import MalformedError, UnsupportedError
-from prover.capture.isolation import Training
 
 DATA_DTYPES = (
     torch.float32,
@@ -49,15 +48,16 @@ def dataset(columns: Mapping[str, NDArray[Any] | Tensor]) -> dict[str, Tensor]:
     return data
 
 
-def check_state(training: Training) -> None:
+def check_state(module: nn.Module) -> None:
     """Refuse parameters and buffers that have no words.
 
     Raises:
         UnsupportedError: naming the tensor and what to do.
     """
     storages: dict[int, str] = {}
-    for name, tensor in {**training.parameters, **training.buffers}.items():
-        is_parameter = name in training.parameters
+    parameters = dict(module.named_parameters())
+    for name, tensor in {**parameters, **dict(module.named_buffers())}.items():
+        is_parameter = name in parameters
         if tensor.dtype not in DATA_DTYPES or (is_parameter and tensor.dtype != torch.float32):
             raise UnsupportedError(
                 f"{name} is {tensor.dtype}; parameters are float32, buffers float32 or integers"

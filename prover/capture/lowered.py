@@ -65,7 +65,14 @@ class Lowered:
             return (
                 None  # the epilogue that writes results back to the inputs; the results are outputs already
             )
-        _check_dtype(context, _first(node))
+        first = _first(node)
+        _check_dtype(context, first)
+        if any(isinstance(size, torch.SymInt) for size in first.shape):
+            raise context.unsupported(
+                "its shape depends on the contents of a tensor; use torch.where or multiply by the mask"
+            )
+        if 0 in first.shape:
+            raise context.unsupported("the result is empty; programs have no empty tensors")
         if _EMPTY.match(target):
             return None  # memory that nobody wrote: only operators that overwrite it may take it
         rule = RULES.get(target)
@@ -82,8 +89,6 @@ class Lowered:
             )
         args = fx.map_arg(node.args, self._value)
         kwargs = {k: v for k, v in fx.map_arg(node.kwargs, self._value).items() if k not in _PLACEMENT}
-        if isinstance(_first(node), Tensor) and 0 in _first(node).shape:
-            raise context.unsupported("the result is empty; programs have no empty tensors")
         context.rebound.clear()
         try:
             value = rule(context, *args, **kwargs)

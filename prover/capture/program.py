@@ -76,8 +76,8 @@ def capture(
             f"a job of {steps} steps of {batch} rows does nothing; give at least 1 of each"
         )
     with quiet_torch():
+        check_state(module)
         training = private_copy(module, loss, optimizer)
-        check_state(training)
         rows = torch.arange(batch) % next(iter(data.values())).shape[0]
         example = {name: column[rows] for name, column in data.items()}
         seed_everything(0)
@@ -99,11 +99,33 @@ def capture(
 
 def _backward(run: Training, example: Mapping[str, Tensor]) -> None:
     try:
-        torch.autograd.backward(forward_loss(run, list(example.values())))
+        loss = forward_loss(run, list(example.values()))
+        _check_leaves(loss, run)
+        torch.autograd.backward(loss)
     except GavelError:
         raise
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         raise UnsupportedError(f"the training step does not run in plain PyTorch: {error}") from error
+
+
+def _check_leaves(loss: Tensor, run: Training) -> None:
+    """Refuse a loss that trains a tensor outside the module, before a backward pass would write to it."""
+    own = {id(p) for p in run.parameters.values()}
+    seen: set[Any] = set()
+    stack = [loss.grad_fn]
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        leaf = getattr(node, "variable", None)
+        if leaf is not None and id(leaf) not in own:
+            raise UnsupportedError(
+                f"a trainable tensor of shape {tuple(leaf.shape)} takes part that is not a parameter of "
+                "the module; "
+                "register it there, or detach it"
+            )
+        stack += [parent for parent, _ in node.next_functions]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

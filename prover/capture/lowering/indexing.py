@@ -114,7 +114,15 @@ def index_put(
         raise c.unsupported(
             "writing at indices has a meaning only as a sum by one integer tensor; use torch.where"
         )
-    d, where = given[0]
+    return _summed_into(c, a, *given[0], values)
+
+
+def index_add(c: Context, a: View, dim: int, where: View, source: View, alpha: float = 1) -> View:
+    """a + for every index of a dimension the exact sum of what alpha * source adds there."""
+    return _summed_into(c, a, a.axis(dim), where, c.mul(source, alpha))
+
+
+def _summed_into(c: Context, a: View, d: int, where: View, values: View) -> View:
     rest = [i for i in range(a.rank) if i != d]
     n, width = where.numel, math.prod(a.shape[i] for i in rest)
     shape = (*a.shape[:d], *where.shape, *a.shape[d + 1 :])
@@ -176,6 +184,7 @@ RULES: dict[str, Rule] = {
     "aten.index.Tensor": index,
     "aten.gather.default": gather,
     "aten.index_put.default": index_put,
+    "aten.index_add.default": index_add,
     "aten.scatter.src": scatter,
     "aten.scatter.value": scatter,
     "aten.scatter_add.default": scatter_add,

@@ -146,6 +146,12 @@ def threshold_backward(c: Context, grad: View, a: View, threshold: float) -> Vie
     return c.select(below, c.number(0.0, FLOAT), grad)
 
 
+def threshold(c: Context, a: View, limit: float, value: float) -> View:
+    """value where a <= limit, else a."""
+    below = c.builder.map(Op.LE, a, c.number(limit, FLOAT))
+    return c.select(below, c.number(value, FLOAT), a)
+
+
 def leaky_relu(c: Context, a: View, slope: float = 0.01) -> View:
     """a where 0 < a, else round(a * slope)."""
     return c.select(c.builder.map(Op.LT, c.number(0.0, FLOAT), a), a, c.mul(a, slope))
@@ -253,6 +259,7 @@ _OVERLOADS: dict[str, Rule] = {
     "clamp_min.default clamp_min.Tensor": maximum,
     "clamp_max.default clamp_max.Tensor": clamp_max,
     "relu.default": relu,
+    "threshold.default": threshold,
     "threshold_backward.default": threshold_backward,
     "leaky_relu.default": leaky_relu,
     "leaky_relu_backward.default": leaky_relu_backward,

@@ -1,0 +1,197 @@
+"""What has no meaning is refused by name, with the line in the user's code."""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from protocol.errors import UnsupportedError
+from prover.capture import Captured, capture
+
+SGD = functools.partial(torch.optim.SGD, lr=0.1)
+
+
+class Block(nn.Module):
+    """A linear layer and whatever the test does with its output."""
+
+    def __init__(self, then: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+        self.then = then
+
+    def forward(self, x: Tensor) -> Any:
+        return self.then(self.linear(x))
+
+
+def captured(then: Callable[[Tensor], Any], **changes: Any) -> Captured:
+    arguments: dict[str, Any] = {
+        "module": Block(then),
+        "loss": lambda out, _: out.sum(),
+        "optimizer": SGD,
+        "columns": {"x": np.ones((3, 4), np.float32)},
+        "batch": 2,
+        "steps": 2,
+    }
+    return capture(**{**arguments, **changes})
+
+
+def test_an_operator_without_a_formula_is_named_with_its_line() -> None:
+    def angles(h: Tensor) -> Tensor:
+        return torch.atan(h)
+
+    line = angles.__code__.co_firstlineno + 1
+    with pytest.raises(UnsupportedError, match=rf"aten\.atan\.default at test_capture_refusals\.py:{line}"):
+        captured(angles)
+
+
+RANDOM: dict[str, Callable[[Tensor], Tensor]] = {
+    "dropout": lambda h: F.dropout(h, 0.5),
+    "rand": lambda h: h * torch.rand(4),
+    "randn_like": lambda h: h + torch.randn_like(h),
+    "bernoulli": lambda h: h * torch.bernoulli(torch.full((4,), 0.5)),
+    "in place": lambda h: h + torch.empty(4).normal_(),
+}
+
+
+@pytest.mark.parametrize("then", RANDOM.values(), ids=RANDOM)
+def test_random_operators_are_refused_by_name(then: Callable[[Tensor], Tensor]) -> None:
+    with pytest.raises(UnsupportedError, match=r"aten\.\w+.*draws random numbers"):
+        captured(then)
+
+
+class Counter(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+        self.calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return self.linear(x) * self.calls
+
+
+def test_python_randomness_and_counters_are_noticed() -> None:
+    with pytest.raises(UnsupportedError, match="two recordings"):
+        captured(lambda h: h * random.random())
+    with pytest.raises(UnsupportedError, match="two recordings"):
+        captured(lambda h: h * float(np.random.rand()))
+    with pytest.raises(UnsupportedError, match="two recordings"):
+        captured(lambda h: h * torch.from_numpy(np.random.rand(4).astype(np.float32)))
+    module = Counter()
+    with pytest.raises(UnsupportedError, match="two recordings"):
+        captured(lambda h: h, module=module)
+    assert module.calls == 0
+
+
+MEANINGLESS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
+    "bf16": (lambda h: h.bfloat16().float(), "bfloat16"),
+    "half": (lambda h: h.half().float(), "float16"),
+    "double": (lambda h: h.double().float(), "float64"),
+    "complex": (lambda h: torch.view_as_real(torch.complex(h, h)), "complex64"),
+    "sparse": (lambda h: h.to_sparse().to_dense(), "sparse"),
+    "mask": (lambda h: h[h > 0], "depends on the contents"),
+    "nonzero": (lambda h: h[h.nonzero()[:1, 0]], "depends on the contents"),
+    "branch": (lambda h: h if h.sum() > 0 else -h, "depends on the contents"),
+    "item": (lambda h: h * h.sum().item(), "not a step counter"),
+    "truncation": (lambda h: h * h.int(), "floats cannot become integers"),
+    "duplicates": (
+        lambda h: torch.zeros(2, 4).scatter(1, torch.zeros(2, 2, dtype=torch.int64), h[:, :2]),
+        "use scatter_add",
+    ),
+    "put": (lambda h: h.clone().index_put((torch.tensor([0, 0]),), h), "only as a sum"),
+    "uninitialised": (lambda h: h + torch.empty(4), "nobody wrote"),
+    "gelu": (F.gelu, "error function"),
+    "empty": (lambda h: h[:, :0], "empty"),
+    "exponent": (lambda h: h**2.5, "exponent 2.5"),
+    "groups": (lambda h: F.conv1d(h.unsqueeze(2), torch.ones(4, 1, 1), groups=4), "without groups"),
+}
+
+
+@pytest.mark.parametrize(("then", "why"), MEANINGLESS.values(), ids=MEANINGLESS)
+def test_what_traces_without_meaning_is_refused(then: Callable[[Tensor], Tensor], why: str) -> None:
+    with pytest.raises(UnsupportedError, match=why):
+        captured(then)
+
+
+def test_a_tensor_that_is_trained_outside_the_module_is_refused() -> None:
+    outside = torch.ones(4, requires_grad=True)
+    with pytest.raises(UnsupportedError, match="not a parameter of the module"):
+        captured(lambda h: h * outside)
+
+
+def test_modules_that_cannot_be_state_are_refused() -> None:
+    double = Block(lambda h: h).double()
+    with pytest.raises(UnsupportedError, match=r"linear\.weight is torch\.float64"):
+        captured(lambda h: h, module=double, columns={"x": np.ones((3, 4), np.float32)})
+    shared = Block(lambda h: h)
+    shared.other = nn.Parameter(shared.linear.weight.data)
+    with pytest.raises(UnsupportedError, match="share memory"):
+        captured(lambda h: h, module=shared)
+    hooked = Block(lambda h: h)
+    hooked.linear.weight.register_hook(lambda g: g * 2)
+    with pytest.raises(UnsupportedError, match=r"linear\.weight has a hook"):
+        captured(lambda h: h, module=hooked)
+    strange = torch.optim.SGD(nn.Linear(2, 2).parameters(), lr=0.1)
+    with pytest.raises(UnsupportedError, match="does not have"):
+        captured(lambda h: h, optimizer=strange)
+    with pytest.raises(UnsupportedError, match="one element"):
+        captured(lambda h: h, loss=lambda out, _: out)
+
+
+class Swinging(torch.optim.Optimizer):
+    """Keeps a Python float that changes."""
+
+    def __init__(self, params: Any) -> None:
+        super().__init__(params, {"rate": 0.1})
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for group in self.param_groups:
+            group["rate"] *= 0.9
+            for p in group["params"]:
+                p.sub_(p.grad, alpha=group["rate"])
+
+
+OPTIMIZERS: dict[str, tuple[Any, str]] = {
+    "dampening": (functools.partial(SGD, momentum=0.9, dampening=0.5), "unlike its later ones"),
+    "float state": (Swinging, "group0.rate goes from"),
+    "branch on the step": (torch.optim.RAdam, r"radam\.py:\d+: a Python value, branch or shape depends"),
+    "tensor option": (lambda p: torch.optim.Adam(p, lr=torch.tensor(0.1)), "lr is a tensor"),
+    "capturable": (functools.partial(torch.optim.Adam, capturable=True), "does not step in plain PyTorch"),
+    "mask": (torch.optim.Rprop, "index_put"),
+}
+
+
+@pytest.mark.parametrize(("optimizer", "why"), OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_optimizers_without_a_fixed_step_are_refused(optimizer: Any, why: str) -> None:
+    with pytest.raises(UnsupportedError, match=why):
+        captured(lambda h: h, optimizer=optimizer)
+
+
+def test_data_that_has_no_words_is_refused() -> None:
+    for columns, why in (
+        ({}, "at least one column"),
+        ({"x": np.ones((0, 4), np.float32)}, "at least 1"),
+        ({"x": np.ones((3, 4), np.float32), "y": np.ones(2, np.int64)}, "same number of rows"),
+        ({"x": np.ones((3, 4))}, "column x is torch.float64"),
+        ({"x": np.ones((3, 4), np.float32), "y": np.full(3, 2**31)}, "column y: integers"),
+    ):
+        with pytest.raises(UnsupportedError, match=why):
+            captured(lambda h: h, columns=columns, loss=lambda out, _: out.sum())
+    with pytest.raises(UnsupportedError, match="does nothing"):
+        captured(lambda h: h, steps=0)
+    with pytest.raises(UnsupportedError, match="does not run in plain PyTorch"):
+        captured(lambda h: h, columns={"x": np.ones((3, 5), np.float32)})
+
+
+def test_a_schedule_that_looks_at_the_loss_is_refused() -> None:
+    with pytest.raises(UnsupportedError, match="look at the loss"):
+        captured(lambda h: h, scheduler=torch.optim.lr_scheduler.ReduceLROnPlateau)
