@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import pyrevm
@@ -25,6 +26,8 @@ from eth_utils.crypto import keccak
 from protocol.chain.artifacts import Artifact, compile_contract
 
 GAS_LIMIT = 100_000_000
+
+_artifact = cache(compile_contract)  # sources do not change under a test
 _OUTPUT = re.compile(r"output: 0x([0-9a-f]*)")
 
 
@@ -56,10 +59,10 @@ class FastEvm:
     def __init__(self, *, timestamp: int = 1_700_000_000, number: int = 1_000) -> None:
         self._evm = pyrevm.EVM(spec_id="PRAGUE")
         self._timestamp, self._number = timestamp, number
-        self._artifacts: dict[str, Artifact] = {}
         self._set_block()
 
     @staticmethod
+    @cache
     def account(index: int) -> str:
         """The checksummed address of the index-th test account (any index >= 0)."""
         return str(to_checksum_address(keccak(b"account" + index.to_bytes(8, "big"))[12:]))
@@ -106,7 +109,7 @@ class FastEvm:
         Raises:
             Reverted: the constructor refuses.
         """
-        artifact = compile_contract(name)
+        artifact = _artifact(name)
         types = next(
             (_types(entry["inputs"]) for entry in artifact.abi if entry["type"] == "constructor"), []
         )
@@ -119,7 +122,7 @@ class FastEvm:
 
     def at(self, name: str, address: str) -> Handle:
         """A handle on what is deployed at an address already, read by the ABI of the contract `name`."""
-        return Handle(self, compile_contract(name), to_checksum_address(address))
+        return Handle(self, _artifact(name), to_checksum_address(address))
 
     def send(
         self, to: str, data: bytes, *, sender: str | None = None, value: int = 0, gas: int = GAS_LIMIT

@@ -41,6 +41,7 @@ _TURNS: Final = {
 }
 _DISPUTES: Final = {DisputeStatus.OPEN: 1, DisputeStatus.LOST: 2, DisputeStatus.CLOSED: 3}
 _BOARD_MOVES: Final = get_args(m.BoardMove)
+_READER: Final = FastEvm.account(0)
 
 
 class DivergedError(AssertionError):
@@ -58,17 +59,8 @@ class Differences:
     otherwise, and are compared there.
     """
 
-    @staticmethod
-    def of_cursor(kind: Kind, waiting: bool) -> frozenset[str]:
-        """Fields of a branch in which the court holds something else than the model.
-
-        A branch that waits will not be read again: the court keeps in its cursor what names the demanded
-        position (the step, or the word), the model keeps where the cursor was. In a fold the court names the
-        node, which the model reads from the position (D-7: node is for NODES).
-        """
-        if waiting:
-            return frozenset({"hash", "height", "index"})
-        return frozenset({"node"}) if kind == Kind.FOLD else frozenset()
+    FOLD_NODE: Final = "node"
+    """In a fold's cursor the court names the node, which the model reads from the position (D-7)."""
 
 
 def words(*values: int | bytes) -> bytes:
@@ -146,7 +138,7 @@ class Contracts:
             Reverted: it refuses.
         """
         data = self._selectors[handle.address, function] + words(*args)
-        return self.evm.send(handle.address, data)[0]
+        return self.evm.send(handle.address, data, sender=_READER)[0]
 
 
 def _argument(value: Any) -> Any:
@@ -366,10 +358,8 @@ class Lockstep(Model):
             "challenger_reserve": words(b.challenger_reserve),
             "defence_reserve": words(b.defender_reserve),
         }
-        found = self.contracts.read(court, "branch", *here)
-        for place, name in enumerate(shown):
-            if name in Differences.of_cursor(b.cursor.kind, b.demanded is not None):
-                shown[name] = found[32 * place : 32 * place + 32]
+        if b.cursor.kind == Kind.FOLD:
+            shown[Differences.FOLD_NODE] = words(position.a)
         self._view(court, "branch", here, b"".join(shown.values()))
         self._compare_context(dispute, candidate)
 
