@@ -305,6 +305,12 @@ class CourtWorld:
             "judge", self.court.address, dispute, candidate, fault, sender=sender or self.watcher
         )
 
+    def tell(self, reason: str, dispute: bytes, candidate: bytes, prover: str, fault: bool) -> None:
+        """Assert that the court refuses a verdict of its verifier for this reason."""
+        with pytest.raises(Reverted) as refusal:
+            self.verifier.call("tell", self.court.address, dispute, candidate, prover, fault)
+        assert refusal.value.reason == reason
+
     # ---------------------------------------------------------------- what is seen
 
     def refused(self, reason: str, function: str, *args: Any, sender: str | None = None) -> None:
