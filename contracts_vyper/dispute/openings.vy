@@ -46,9 +46,10 @@ def cancel_reservation(digest: bytes32):
     """
     r: records.ReservationRecord = records.reservations[msg.sender][digest]
     guard.that(r.reserved_at != 0, "court: nothing reserved")
-    # the digest holds the sender's address, so a dispute of that id is the sender's own
+    # whoever reserved a copied digest cannot open it, so a dispute of that id may be another's
+    opened: bool = records.disputes[digest].word != 0 and records._challenger(digest) == msg.sender
     # INVARIANT: I-8, a bond is returned once: an opened dispute's by its end.
-    guard.that(records.disputes[digest].word == 0, "court: reservation was opened")
+    guard.that(not opened, "court: reservation was opened")
     clocks: uint256 = (staticcall Terms(records.board.address).terms(r.job))[CLOCKS_TERM]
     opening: uint256 = job_words.clock(clocks, job_words.OPENING)
     guard.that(block.timestamp > r.reserved_at + opening, "court: opening is not over")
