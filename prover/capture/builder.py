@@ -21,9 +21,22 @@ _INTEGER_RESULTS = frozenset({Op.EQ, Op.LT, Op.LE, Op.IEQ, Op.ILT})
 
 def f32_word(number: float) -> int:
     """Return the word of a Python number rounded to binary32, canonical (L-2)."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        rounded = np.array([number], dtype=np.float64).astype(np.float32)
-    return int(canonical_words(rounded)[0])
+    return int(f32_words([number])[0])
+
+
+def f32_words(numbers: Sequence[float]) -> Words:
+    """Return the words of Python numbers, each rounded to binary32: uint32[len(numbers)].
+
+    Raises:
+        UnsupportedError: one is not a real number that binary64 can hold.
+    """
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return canonical_words(np.array(numbers, dtype=np.float64).astype(np.float32))
+    except (TypeError, OverflowError) as error:
+        raise UnsupportedError(
+            f"a Python number that enters a tensor operator is no binary64 number: {error}"
+        ) from error
 
 
 def index_leaf(strides: Sequence[int], offset: int = 0, kind: LeafKind = LeafKind.INDEX) -> Leaf:

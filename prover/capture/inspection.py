@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from protocol.commitments.canonical import Words, canonical_words
 from protocol.errors import MalformedError, UnsupportedError
+from prover.capture.builder import STEP_TABLE
 
 DATA_DTYPES = (
     torch.float32,
@@ -43,6 +44,8 @@ def dataset(columns: Mapping[str, NDArray[Any] | Tensor]) -> dict[str, Tensor]:
             "a dataset has at least one column, and all columns the same number of rows, at least 1"
         )
     for name, column in data.items():
+        if name in ("links", STEP_TABLE) or name.startswith("constant."):
+            raise UnsupportedError(f"{name} is the name of another input of a program; rename the column")
         if column.dtype not in DATA_DTYPES:
             raise UnsupportedError(f"column {name} is {column.dtype}; convert it to float32 or integers")
     return data

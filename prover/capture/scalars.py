@@ -19,7 +19,7 @@ from torch import Tensor, fx
 
 from protocol.commitments.canonical import Words
 from protocol.errors import UnsupportedError
-from prover.capture.builder import f32_word
+from prover.capture.builder import f32_words
 from prover.capture.tracing import Trace
 
 _ITEM = "aten._local_scalar_dense.default"
@@ -70,15 +70,23 @@ def tabulate(trace: Trace, initial: Sequence[Tensor], steps: int) -> Table:
     distinct: dict[bytes, int] = {}
     columns: dict[tuple[float, bool], int] = {}
     kept: list[Words] = []
+    encoded: dict[tuple[int, bool], Words] = {}  # numbers that are alike share one list
     for stand_in, column in zip(numbers, values, strict=True):
-        for as_float in (True, False) if all(isinstance(v, int) for v in column) else (True,):
-            words = np.array([f32_word(v) if as_float else int(v) & 0xFFFFFFFF for v in column], np.uint32)
+        for as_float in (True, False) if isinstance(column[0], int) else (True,):
+            words = encoded.get((id(column), as_float))
+            if words is None:
+                words = f32_words(column) if as_float else _integer_words(column)
+                encoded[id(column), as_float] = words
             number = distinct.setdefault(words.tobytes(), len(kept))
             if number == len(kept):
                 kept.append(words)
             columns[stand_in, as_float] = number
     table = np.stack(kept, axis=1) if kept else np.zeros((steps, 0), np.uint32)
     return Table(words=table, columns=columns)
+
+
+def _integer_words(column: Sequence[int]) -> Words:
+    return np.array([int(v) & 0xFFFFFFFF for v in column], dtype=np.uint32)
 
 
 def _numbers(node: fx.Node) -> list[float]:
@@ -91,36 +99,78 @@ def _run(trace: Trace, wanted: list[fx.Node], initial: Sequence[Tensor], steps: 
     """Values of the wanted nodes, one list of T numbers each."""
     slots = {node: i for i, node in enumerate(trace.placeholders[: len(initial)])}
     order = _needed(trace, wanted, slots)
-    read = [node for node in order if node in slots]
-    rest = [node for node in order if node not in slots and node not in trace.options]
+    alike = _alike(trace, order, initial, slots)
+    chosen = [node for node in order if alike[node] is node]
+    read = [node for node in chosen if node in slots]
+    rest = [node for node in chosen if node not in slots and node not in trace.options]
     current = {node: initial[slots[node]].detach().clone() for node in read}
-    columns: list[list[Any]] = [[] for _ in wanted]
+    columns: dict[fx.Node, list[Any]] = {alike[node]: [] for node in wanted}
     with torch.no_grad():
         for step in range(steps):
             env: dict[fx.Node, Any] = dict(current)
             for option, values in trace.options.items():
                 env[option] = torch.tensor(values[step], dtype=torch.float64)
             for node in rest:
-                env[node] = _value(trace, node, env)
-            for column, node in zip(columns, wanted, strict=True):
+                env[node] = _value(trace, node, alike, env)
+            for node, column in columns.items():
                 column.append(env[node])
-            current = {node: env[trace.after[slots[node]]] for node in read}
-    return columns
+            current = {node: env[alike[trace.after[slots[node]]]] for node in read}
+    return [columns[alike[node]] for node in wanted]
 
 
-def _value(trace: Trace, node: fx.Node, env: dict[fx.Node, Any]) -> Any:
+def _alike(
+    trace: Trace, order: Sequence[fx.Node], initial: Sequence[Tensor], slots: dict[fx.Node, int]
+) -> dict[fx.Node, fx.Node]:
+    """For every node the first one that has the same value at every step.
+
+    Slots count as alike while they start with the same bits and go on by the same expression of alike slots.
+    """
+    starts = {node: initial[slots[node]] for node in order if node in slots}
+    label: dict[fx.Node, Any] = {
+        node: (str(t.dtype), t.shape, t.numpy().tobytes()) for node, t in starts.items()
+    }
+    while True:
+        numbers: dict[fx.Node, int] = {}
+        known: dict[Any, int] = {}
+        for node in order:
+            key = label[node] if node in label else _expression(trace, node, numbers)
+            numbers[node] = known.setdefault(key, len(known))
+        finer = {node: (label[node], numbers[trace.after[slots[node]]]) for node in label}
+        if len(set(finer.values())) == len(set(label.values())):
+            first = {numbers[node]: node for node in reversed(order)}
+            return {node: first[numbers[node]] for node in order}
+        label = dict(finer)
+
+
+def _expression(trace: Trace, node: fx.Node, numbers: dict[fx.Node, int]) -> tuple[str, ...]:
+    """What a node computes, its operands by number."""
+    if node in trace.options:
+        return (node.name,)
+
+    def marked(value: Any) -> Any:
+        source = trace.numbers.get(value) if isinstance(value, (int, float)) else None
+        return value if source is None else f"%{numbers[source]}"
+
+    args, kwargs = fx.map_arg((node.args, node.kwargs), lambda operand: f"%{numbers[operand]}")
+    plain = [marked(a) for a in args], {k: marked(v) for k, v in kwargs.items()}
+    return (node.op, str(node.target), repr(plain))
+
+
+def _value(trace: Trace, node: fx.Node, alike: dict[fx.Node, fx.Node], env: dict[fx.Node, Any]) -> Any:
     if node.op == "get_attr":
         return getattr(trace.module, str(node.target)).detach()
-    args = fx.map_arg(node.args, env.__getitem__)
-    kwargs = fx.map_arg(node.kwargs, env.__getitem__)
-    for stand_in, source in trace.numbers.items():
-        if stand_in in args and source in env:
-            args = tuple(env[source] if a == stand_in else a for a in args)
+
+    def known(value: Any) -> Any:
+        source = trace.numbers.get(value) if isinstance(value, (int, float)) else None
+        return value if source is None else env[alike[source]]
+
+    args, kwargs = fx.map_arg((node.args, node.kwargs), lambda operand: env[alike[operand]])
+    operands = [known(a) for a in args]
     try:
-        return node.target(*args, **kwargs)  # type: ignore[operator]
+        return node.target(*operands, **{k: known(v) for k, v in kwargs.items()})  # type: ignore[operator]
     except (ArithmeticError, ValueError, TypeError) as error:
         raise UnsupportedError(
-            f"the number {node.name} = {node.target}{args} cannot be computed for some step: {error}; "
+            f"the number {node.name} = {node.target}{tuple(operands)} cannot be computed for some step: {error}; "
             "it must be a number at every step of the job"
         ) from error
 
