@@ -271,7 +271,7 @@ def _slot(
     height: uint256 = stream.height(c.n_inputs)
     after = stream.need(path, 32 * height, end)
     assert merkle.root_from_calldata(table, 0, height, path) == c.inputs_root, "verifier: link table"
-    page: stream.Page = stream.open_page(slot // PAGE_WORDS, c.tensor_height, after, end)
+    page: stream.Page = stream.open_page(slot // PAGE_WORDS, c.input_height, after, end)
     assert page.root == table, "verifier: link page"
     link: uint256 = 0
     if page.content != 0:

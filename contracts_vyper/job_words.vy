@@ -6,6 +6,7 @@
 """
 
 MASK_32: constant(uint256) = 2**32 - 1
+MASK_24: constant(uint256) = 2**24 - 1
 MASK_8: constant(uint256) = 2**8 - 1
 
 N_NODES: constant(uint256) = 0
@@ -19,6 +20,7 @@ MAX_SEGMENTS: constant(uint256) = 7
 TENSOR_HEIGHT: constant(uint256) = 8
 FANOUT_LOG2: constant(uint256) = 9
 RANGE_LOG2: constant(uint256) = 10
+INPUT_HEIGHT: constant(uint256) = 11
 
 WINDOW: constant(uint256) = 0
 REPLAY: constant(uint256) = 1
@@ -33,7 +35,11 @@ NOTICE: constant(uint256) = 7
 @internal
 @pure
 def geometry(word: uint256, field: uint256) -> uint256:
-    # fields up to STRIDE are 32 bits wide, the others 8
+    # fields up to STRIDE are 32 bits wide, the others 8, but N_INPUTS leaves its last 8 bits to INPUT_HEIGHT
+    if field == N_INPUTS:
+        return (word >> 168) & MASK_24
+    if field == INPUT_HEIGHT:
+        return (word >> 160) & MASK_8
     if field <= STRIDE:
         return (word >> unsafe_sub(224, unsafe_mul(32, field))) & MASK_32
     return (word >> unsafe_sub(80, unsafe_mul(8, field))) & MASK_8

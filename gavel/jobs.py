@@ -15,7 +15,7 @@ from protocol.errors import MismatchError
 from protocol.game.moves import OpenJob
 from protocol.job import Geometry, Job, Preset
 from protocol.job_folder import JobFolder, commit, manifest_bytes
-from protocol.program.interpreter import tensor_height
+from protocol.program.interpreter import input_height, tensor_height
 from protocol.program.lint import check_program
 from prover.engine.executor import Executor
 
@@ -87,7 +87,9 @@ def make_job(
     check_against_eager(
         captured, module=setup.module, loss=setup.loss, optimizer=setup.optimizer, run_step=run_step
     )
-    program_root, inputs_root, genesis = commit(program, captured.inputs, captured.state, h)
+    program_root, inputs_root, genesis = commit(
+        program, captured.inputs, captured.state, h, input_height(program)
+    )
     manifest = manifest_bytes(program, captured.manifest)
     geometry = Geometry(
         n_nodes=len(program.nodes),
@@ -99,6 +101,7 @@ def make_job(
         stride=stride,
         max_segments=preset.max_segments,
         tensor_height=h,
+        input_height=input_height(program),
         fanout_log2=preset.fanout_log2,
         range_log2=preset.range_log2,
     )

@@ -11,7 +11,7 @@ from typing import Any
 from protocol.commitments.tree import height
 from protocol.errors import MalformedError
 
-_GEOMETRY_WIDTHS = (32, 32, 32, 32, 32, 32, 32, 8, 8, 8, 8)
+_GEOMETRY_WIDTHS = (32, 32, 24, 8, 32, 32, 32, 32, 8, 8, 8, 8)
 _CLOCK_WIDTHS = (32,) * 8
 
 
@@ -38,10 +38,11 @@ class Geometry:
 
     Attributes:
         n_nodes, n_slots, n_inputs: nodes of the program, slots of the state, inputs (0 is the link table).
+        input_height: I, of trees of inputs (C-5).
         n_rows, batch: rows of the dataset, rows of a step.
         steps, stride: T and C, in steps.
         max_segments: most segments in one update.
-        tensor_height: H (C-5).
+        tensor_height: H, of trees of node outputs and slots (C-5).
         fanout_log2: levels of a tree in one child list.
         range_log2: cap on the length of a fold range (P-12).
     """
@@ -49,6 +50,7 @@ class Geometry:
     n_nodes: int
     n_slots: int
     n_inputs: int
+    input_height: int
     n_rows: int
     batch: int
     steps: int

@@ -112,12 +112,15 @@ class JobFolder:
         """
         check_program(self.program)
         check_values(self.program, inputs=self.inputs, state=self.genesis)
-        job, tensor_height = self.job, self.job.geometry.tensor_height
-        if self.program.largest_extent > 64 << tensor_height:
-            raise MismatchError(
-                f"the largest tensor has {self.program.largest_extent} words, H = {tensor_height} holds fewer"
-            )
-        roots = commit(self.program, self.inputs, self.genesis, tensor_height)
+        job, heights = self.job, (self.job.geometry.tensor_height, self.job.geometry.input_height)
+        largest = (self.program.largest_extent, self.program.largest_input)
+        for extent, tree_height in zip(largest, heights, strict=True):
+            if extent > 64 << tree_height:
+                raise MismatchError(
+                    f"the terms give trees of heights {heights} to tensors and inputs of up to {largest} "
+                    "words, which do not fit; do not follow this job"
+                )
+        roots = commit(self.program, self.inputs, self.genesis, *heights)
         for name, found, expected in zip(
             ("program", "inputs", "genesis state"),
             roots,
@@ -135,16 +138,16 @@ class JobFolder:
 
 
 def commit(
-    program: Program, inputs: Sequence[Words], genesis: Sequence[Words], tensor_height: int
+    program: Program, inputs: Sequence[Words], genesis: Sequence[Words], tensor_height: int, input_height: int
 ) -> tuple[bytes, bytes, bytes]:
     """Return program root (C-8), inputs root (C-7) and genesis state root (C-6).
 
     Args:
         inputs, genesis: flat uint32 words.
-        tensor_height: H of the job.
+        tensor_height, input_height: H and I of the job (C-5).
     """
     leaves = [sha256(node.encode()).digest() for node in program.nodes]
-    inputs_tree = Tree([tensor_root(words, tensor_height) for words in inputs], height(len(inputs)))
+    inputs_tree = Tree([tensor_root(words, input_height) for words in inputs], height(len(inputs)))
     state = state_tree([tensor_root(words, tensor_height) for words in genesis])
     return Tree(leaves, height(len(leaves) + 1)).root, inputs_tree.root, state.root
 

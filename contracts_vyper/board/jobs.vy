@@ -104,6 +104,7 @@ def _check(terms: Terms):
     assert steps <= 2**31 and job_words.geometry(g, job_words.STRIDE) <= steps, "board: steps or stride"
     assert job_words.geometry(g, job_words.MAX_SEGMENTS) <= MAX_SEGMENTS, "board: max_segments"
     assert job_words.geometry(g, job_words.TENSOR_HEIGHT) <= 26, "board: tensor height"
+    assert job_words.geometry(g, job_words.INPUT_HEIGHT) <= 26, "board: input height"
     fanout: uint256 = job_words.geometry(g, job_words.FANOUT_LOG2)
     assert fanout >= 1 and fanout <= 8, "board: fan-out or range"
     assert job_words.geometry(g, job_words.RANGE_LOG2) <= 6, "board: fan-out or range"

@@ -255,5 +255,6 @@ def proof_context(dispute: bytes32, candidate: bytes32) -> ICourtContext.ProofCo
         n_rows=job_words.geometry(g, job_words.N_ROWS),
         batch=job_words.geometry(g, job_words.BATCH),
         tensor_height=job_words.geometry(g, job_words.TENSOR_HEIGHT),
+        input_height=job_words.geometry(g, job_words.INPUT_HEIGHT),
         range_log2=job_words.geometry(g, job_words.RANGE_LOG2),
     )

@@ -162,7 +162,6 @@ def run(
     # Per leaf the page that it opened last: its number plus 1 (0: none yet), and where it lies (0: absent).
     pages: uint256[MAX_LEAVES] = empty(uint256[MAX_LEAVES])
     contents: uint256[MAX_LEAVES] = empty(uint256[MAX_LEAVES])
-    capacity: uint256 = 64 << c.tensor_height
     for term: uint256 in range(count, bound=MAX_RANGE):
         if term != 0:
             moved: uint256 = unsafe_sub(h.n_loops, 1)
@@ -221,7 +220,11 @@ def run(
                 if not inside:
                     words[i] = (head >> 128) & WORD_MASK
                     continue
-            if flat >= capacity:
+            source: uint256 = (head >> 240) & 255
+            page_height: uint256 = c.tensor_height
+            if source == 2:
+                page_height = c.input_height
+            if flat >> unsafe_add(page_height, 6) != 0:
                 words[i] = 0
                 continue
 
@@ -229,7 +232,6 @@ def run(
             if pages[i] != page:
                 if pages[i] == 0:
                     # The first word of a leaf: its tensor root, and the path of it (P-13).
-                    source: uint256 = (head >> 240) & 255
                     tree: bytes32 = c.nodes_root
                     height: uint256 = unsafe_add(c.n_nodes, 1)
                     if source == 1:
@@ -247,7 +249,7 @@ def run(
                     ), "verifier: operand root"
                     roots[i] = root
                 opened: stream.Page = stream.open_page(
-                    unsafe_sub(page, 1), c.tensor_height, result.after, end
+                    unsafe_sub(page, 1), page_height, result.after, end
                 )
                 assert opened.root == roots[i], "verifier: operand page"
                 pages[i] = page

@@ -61,12 +61,12 @@ def word32(position: uint256) -> uint256:
 
 @internal
 @view
-def open_page(page: uint256, tensor_height: uint256, position: uint256, end: uint256) -> Page:
+def open_page(page: uint256, page_height: uint256, position: uint256, end: uint256) -> Page:
     """
     @notice A page as P-13 opens it: a tag byte, 256 bytes unless it is absent, its path.
     @dev The caller compares the root.
     @param page Number of the page, which the path is bound to.
-    @param tensor_height H of the job: siblings of the path (C-5).
+    @param page_height H or I of the job: siblings of the path (C-5).
     @param position Of the tag byte, at least 31.
     @param end Of the stream.
     @return The root, and where the page and what follows it lie.
@@ -76,14 +76,14 @@ def open_page(page: uint256, tensor_height: uint256, position: uint256, end: uin
     tag &= 255
     assert tag <= 1, "verifier: page tag"
     path: uint256 = content + PAGE_BYTES * tag
-    after: uint256 = self.need(path, 32 * tensor_height, end)
+    after: uint256 = self.need(path, 32 * page_height, end)
     leaf: bytes32 = empty(bytes32)
     if tag == 1:
         leaf = sha256(slice(msg.data, content, PAGE_BYTES))
     else:
         content = 0
     return Page(
-        root=merkle.root_from_calldata(leaf, page, tensor_height, path), content=content, after=after
+        root=merkle.root_from_calldata(leaf, page, page_height, path), content=content, after=after
     )
 
 

@@ -138,6 +138,7 @@ class Board:
         require(g.steps <= 1 << 31 and g.stride <= g.steps, "board: steps or stride")
         require(g.max_segments <= 63, "board: max_segments")
         require(g.tensor_height <= 26, "board: tensor height")
+        require(g.input_height <= 26, "board: input height")
         require(1 <= g.fanout_log2 <= 8 and g.range_log2 <= 6, "board: fan-out or range")
 
     def _check_money(self, terms: Job) -> None:

@@ -185,6 +185,7 @@ class Play(Court):
             n_rows=geometry.n_rows,
             batch=geometry.batch,
             tensor_height=geometry.tensor_height,
+            input_height=geometry.input_height,
             range_log2=geometry.range_log2,
         )
 

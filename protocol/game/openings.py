@@ -80,7 +80,7 @@ class Openings:
         def make() -> Tree:
             inputs = range(self.geometry.n_inputs)
             words = (self.trace.input_words(i) for i in inputs)
-            roots = [tensor_tree(w, self.geometry.tensor_height).root for w in words]
+            roots = [tensor_tree(w, self.geometry.input_height).root for w in words]
             return Tree(roots, self.geometry.inputs_height)
 
         return self._keep("inputs", make)
@@ -118,7 +118,8 @@ class Openings:
 
         def make() -> Tree:
             words = self.tensor_words(source, source_id, step)
-            return tensor_tree(words, self.geometry.tensor_height)
+            inputs = source == Source.INPUT
+            return tensor_tree(words, self.geometry.input_height if inputs else self.geometry.tensor_height)
 
         return self._keep(key, make)
 

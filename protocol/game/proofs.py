@@ -99,6 +99,7 @@ def proof_context(job: Job, place: Site, cursor: Cursor) -> ProofContext:
         n_rows=geometry.n_rows,
         batch=geometry.batch,
         tensor_height=geometry.tensor_height,
+        input_height=geometry.input_height,
         range_log2=geometry.range_log2,
     )
 

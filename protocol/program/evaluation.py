@@ -33,7 +33,7 @@ class StepContext:
         step: number of the step, from the start of the job.
         seed: 32 bytes of the schedule (P-7); n_rows, batch: rows of the dataset and of one step.
         n_slots: number of slots of the state; n_inputs: number of inputs of the job.
-        tensor_height: H of the job (C-5).
+        tensor_height, input_height: H and I of the job (C-5).
     """
 
     step: int
@@ -43,13 +43,18 @@ class StepContext:
     n_slots: int
     n_inputs: int
     tensor_height: int
+    input_height: int
+
+    def height_of(self, source: Source) -> int:
+        """Return the height of the page trees of this source (C-5)."""
+        return self.input_height if source == Source.INPUT else self.tensor_height
 
 
 class Reader(Protocol):
     """Hands out the operand words that an element needs, in the order of P-13."""
 
     def __call__(self, leaf: int, source: Source, source_id: int, flat: int) -> int:
-        """Return the word at a flat address below 64 * 2**H of an existing tensor; zero past its extent."""
+        """Return a word of an existing tensor, flat below the capacity (P-6); zero past its extent."""
         ...
 
 
@@ -73,7 +78,7 @@ def leaf_words(
             flat = flat_address(leaf, loops, words[leaf.gather_leaf] if gathers else 0)
             if flat is None:
                 words.append(leaf.fill)
-            elif flat >= capacity(context.tensor_height):
+            elif flat >= capacity(context.height_of(leaf.source)):
                 words.append(0)  # P-6
             else:
                 words.append(read(i, leaf.source, leaf.source_id, flat))

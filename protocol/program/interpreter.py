@@ -71,6 +71,7 @@ class Interpreter:
         self.batch = batch
         self.range_log2 = range_log2
         self.tensor_height = tensor_height(program)
+        self.input_height = input_height(program)
 
     def context(self, step: int) -> StepContext:
         """Return what an element of this step depends on besides its operands."""
@@ -82,6 +83,7 @@ class Interpreter:
             n_slots=len(self.program.slots),
             n_inputs=len(self.program.inputs),
             tensor_height=self.tensor_height,
+            input_height=self.input_height,
         )
 
     def word(self, step: int, node: int, index: int, *, state: Tensors, nodes: Tensors) -> int:
@@ -130,8 +132,13 @@ class Interpreter:
 
 
 def tensor_height(program: Program) -> int:
-    """Return H: the height that the program's largest tensor needs (C-5)."""
+    """Return H: the height that the program's largest node output or slot needs (C-5)."""
     return height(max(page_count(program.largest_extent), 1))
+
+
+def input_height(program: Program) -> int:
+    """Return I: the height that the program's largest input needs (C-5)."""
+    return height(max(page_count(program.largest_input), 1))
 
 
 class _ArrayReader:

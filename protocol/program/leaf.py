@@ -44,7 +44,7 @@ class ProofContext:
         cursor, kind, cursor_height, cursor_index: the subtree that the dispute has come to, 32 bytes, a
             `CursorKind`, its height and its index among the subtrees of that height.
         node, word_index, step: which element of which step.
-        n_nodes, n_slots, n_inputs, n_rows, batch, tensor_height, range_log2: of the job.
+        n_nodes, n_slots, n_inputs, n_rows, batch, tensor_height, input_height, range_log2: of the job.
     """
 
     program_root: bytes
@@ -66,6 +66,7 @@ class ProofContext:
     n_rows: int
     batch: int
     tensor_height: int
+    input_height: int
     range_log2: int
 
     @property
@@ -79,6 +80,7 @@ class ProofContext:
             n_slots=self.n_slots,
             n_inputs=self.n_inputs,
             tensor_height=self.tensor_height,
+            input_height=self.input_height,
         )
 
     def source_root(self, source: Source) -> bytes:
@@ -228,7 +230,7 @@ def _slot(context: ProofContext, slot: int, index: int, stream: _Stream) -> bool
         return leaf != ZERO
     table, path = stream.leaf(HASH_BYTES, context.source_height(Source.INPUT))
     _stands(table, 0, path, context.inputs_root, "verifier: link table")
-    page = _page(stream, table, slot // PAGE_WORDS, context.tensor_height, "verifier: link page")
+    page = _page(stream, table, slot // PAGE_WORDS, context.input_height, "verifier: link page")
     link = _word_of(page, slot % PAGE_WORDS)
     source, source_id = (Source.NODE, link) if link < context.n_nodes else (Source.STATE, slot)
     root, path = stream.leaf(HASH_BYTES, context.source_height(source))
@@ -260,11 +262,11 @@ def _range(context: ProofContext, number: int, index: int, stream: _Stream) -> b
     return leaf != sha256(after.to_bytes()).digest()
 
 
-def _page(stream: _Stream, root: bytes, page: int, tensor_height: int, reason: str) -> bytes | None:
+def _page(stream: _Stream, root: bytes, page: int, page_height: int, reason: str) -> bytes | None:
     """Return the opened page, or None for an absent one (P-13)."""
     (tag,) = stream.take(1)
     _require(tag in (b"\0", b"\1"), "verifier: page tag")
-    content, path = stream.leaf(PAGE_BYTES if tag == b"\1" else 0, tensor_height)
+    content, path = stream.leaf(PAGE_BYTES if tag == b"\1" else 0, page_height)
     _stands(sha256(content).digest() if content else ZERO, page, path, root, reason)
     return content or None
 
@@ -292,6 +294,7 @@ class _ProofReader:
             self._roots[leaf] = root
         number, place = divmod(flat, PAGE_WORDS)
         if leaf not in self._pages or self._pages[leaf][0] != number:
-            page = _page(self._stream, root, number, context.tensor_height, "verifier: operand page")
+            pages = context.step_context.height_of(source)
+            page = _page(self._stream, root, number, pages, "verifier: operand page")
             self._pages[leaf] = (number, page)
         return _word_of(self._pages[leaf][1], place)

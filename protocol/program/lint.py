@@ -15,7 +15,7 @@ from protocol.commitments.canonical import is_canonical_f32
 from protocol.errors import MalformedError
 from protocol.numerics.expression import is_well_formed
 from protocol.program.descriptor import CARRIED, NO_GATHER, Leaf, LeafKind, Node, Source
-from protocol.program.interpreter import tensor_height
+from protocol.program.interpreter import input_height, tensor_height
 from protocol.program.program import Program, TensorSpec
 
 Words = NDArray[np.uint32]
@@ -31,10 +31,10 @@ def check_program(program: Program) -> None:
         MalformedError: naming the node or slot and what is wrong with it.
     """
     _check_tables(program)
-    if tensor_height(program) > MAX_TENSOR_HEIGHT:
+    if max(tensor_height(program), input_height(program)) > MAX_TENSOR_HEIGHT:
         raise MalformedError(
-            f"the largest tensor has {program.largest_extent} words, more than a tree of height "
-            f"{MAX_TENSOR_HEIGHT} holds; split it"
+            f"the largest tensor has {max(program.largest_extent, program.largest_input)} words, "
+            f"more than a tree of height {MAX_TENSOR_HEIGHT} holds; split it"
         )
     for number, (node, label) in enumerate(zip(program.nodes, program.labels, strict=True)):
         try:

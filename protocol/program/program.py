@@ -50,6 +50,10 @@ class Program:
 
     @property
     def largest_extent(self) -> int:
-        """Words of the largest tensor anywhere in the job; it sets the tensor height H (C-5)."""
-        tensors = [t.extent for t in (*self.slots, *self.inputs)]
-        return max([*tensors, *(n.extent for n in self.nodes)])
+        """Words of the largest node output or slot; it sets the height H (C-5)."""
+        return max([*(slot.extent for slot in self.slots), *(node.extent for node in self.nodes)])
+
+    @property
+    def largest_input(self) -> int:
+        """Words of the largest input; it sets the height I (C-5)."""
+        return max(tensor.extent for tensor in self.inputs)

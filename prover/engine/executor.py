@@ -15,6 +15,7 @@ from protocol.errors import UnsupportedError, UsageError
 from protocol.program.address import WORD_MASK
 from protocol.program.descriptor import LeafKind
 from protocol.program.evaluation import StepContext
+from protocol.program.interpreter import input_height
 from protocol.program.program import Program
 from prover.engine import scalars
 from prover.engine.lowering import Lowering, Table
@@ -136,6 +137,7 @@ class Executor:
             n_slots=len(self.program.slots),
             n_inputs=len(self.program.inputs),
             tensor_height=self.tensor_height,
+            input_height=input_height(self.program),
         )
 
     def run(
@@ -176,7 +178,7 @@ class Executor:
             for place, running in enumerate(self._steps):
                 running.run(environment)
                 if hook is not None and running.target == running.node:
-                    environment[running.node] = _ready(hook(running.node, environment[running.node]))
+                    environment[running.node] = _altered(hook, running.node, environment[running.node])
                 for done in self._releases[place]:
                     if not keep_outputs or done >= n_nodes:
                         environment[done] = self._static[done]
@@ -220,6 +222,16 @@ def check_subnormals() -> None:
             "this thread flushes subnormal numbers to zero, so its results would not be the job's (N-1); "
             "unset flush-to-zero (torch.set_flush_denormal(False), or the library that set it) and run again"
         )
+
+
+def _altered(hook: OutputHook, node: int, words: Words) -> Words:
+    altered = _ready(hook(node, words))
+    if altered.size != words.size:
+        raise UsageError(
+            f"the hook gave {altered.size} words for node {node}, which writes {words.size}; a tensor's "
+            "extent is part of the program and cannot change"
+        )
+    return altered
 
 
 def _number(words: Words) -> float:

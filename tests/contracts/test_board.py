@@ -77,6 +77,7 @@ def test_geometry_and_clocks_survive_packing(job: Job) -> None:
         ("geometry", "stride", 21, "board: steps or stride"),
         ("geometry", "max_segments", 64, "board: max_segments"),
         ("geometry", "tensor_height", 27, "board: tensor height"),
+        ("geometry", "input_height", 27, "board: input height"),
         ("geometry", "fanout_log2", 0, "board: fan-out or range"),
         ("geometry", "fanout_log2", 9, "board: fan-out or range"),
         ("geometry", "range_log2", 7, "board: fan-out or range"),

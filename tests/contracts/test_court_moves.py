@@ -349,6 +349,7 @@ def test_a_fold_is_walked_and_proven_at_its_last_level(world: CourtWorld) -> Non
         g.n_rows,
         g.batch,
         g.tensor_height,
+        g.input_height,
         g.range_log2,
     )
 

@@ -134,6 +134,7 @@ def random_scene(rng: random.Random) -> Scene:
         inputs=tensors[10:],
         after=tensors[7:10],
         tensor_height=TENSOR_HEIGHT,
+        input_height=TENSOR_HEIGHT + rng.randrange(3),
         range_log2=rng.randrange(7),
         n_rows=rng.choice([0, 1, 7, 100]),
         batch=rng.choice([0, 2, 3, 200]),
@@ -150,7 +151,7 @@ class RangeOpener(ValuesOpener):
             program_tree=scene.program_tree,
             source_trees=scene.trees,
             tensor=scene.tensor,
-            tensor_height=scene.tensor_height,
+            height_of=scene.height_of,
             committed_leaf=lambda _: (leaf, ()),
         )
         self._before, self._path = before, path

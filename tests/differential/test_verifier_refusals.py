@@ -107,7 +107,7 @@ def test_slot(bench: VerifierBench, slot: int, height: int) -> None:
         (64, "verifier: link table"),
         (1, "verifier: link page"),
         (256, "verifier: link page"),
-        (96, "verifier: link page"),
+        (32, "verifier: link page"),
         (32, "verifier: link root"),
         (32 * height, "verifier: link root"),
     ]

@@ -15,7 +15,9 @@ from protocol.program.interpreter import _ArrayReader
 from tests.support.programs import COPY, NONE, SUM, integer, node, view
 
 Words = NDArray[np.uint32]
-CONTEXT = StepContext(step=5, seed=bytes(32), n_rows=11, batch=4, n_slots=1, n_inputs=2, tensor_height=0)
+CONTEXT = StepContext(
+    step=5, seed=bytes(32), n_rows=11, batch=4, n_slots=1, n_inputs=2, tensor_height=0, input_height=0
+)
 SMALL = st.integers(-4, 4)
 
 

@@ -51,6 +51,7 @@ class BoardWorld:
             n_nodes=3,
             n_slots=2,
             n_inputs=2,
+            input_height=1,
             n_rows=10,
             batch=2,
             steps=20,

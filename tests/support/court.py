@@ -116,6 +116,7 @@ class CourtWorld:
             n_nodes=NODES,
             n_slots=SLOTS,
             n_inputs=2,
+            input_height=1,
             n_rows=10,
             batch=2,
             steps=STEPS,
@@ -341,5 +342,5 @@ class CourtWorld:
 
     def free_tokens(self) -> int:
         """Tokens that the board holds beyond its credits (I-1): locked bonds, deposits, unspent rewards."""
-        owed = sum(self.credit(who) for who in (*self.people, self.court.address, self.deployer, BURN))
+        owed = sum(self.credit(who) for who in (*self.people, self.evm.account(0), BURN))
         return int(self.token.call("balanceOf", self.board.address)) - owed

@@ -251,6 +251,7 @@ def table(
         stride=stride,
         max_segments=preset.max_segments,
         tensor_height=interpreter.tensor_height,
+        input_height=interpreter.input_height,
         fanout_log2=fanout_log2 or preset.fanout_log2,
         range_log2=example.range_log2,
     )

@@ -37,7 +37,7 @@ class ValuesOpener:
         program_tree: Paths,
         source_trees: Mapping[Source, Paths],
         tensor: Callable[[Source, int], Words],
-        tensor_height: int,
+        height_of: Callable[[Source], int],
         committed_leaf: Callable[[int], tuple[bytes, Sequence[bytes]]] | None = None,
         committed_page: bytes | None = None,
         accumulators: Sequence[Accumulator] = (),
@@ -49,7 +49,7 @@ class ValuesOpener:
             descriptors: 1024 bytes per node; program_tree: the tree over their hashes (C-8).
             source_trees: the trees that tensor roots stand in: nodes (C-11), pre-state (C-6), inputs (C-7).
             tensor: flat uint32 words of an operand's tensor, from one's own replay.
-            tensor_height: H of the job.
+            height_of: the height of a source's page trees: H, or I for inputs.
             committed_leaf: leaf below the cursor and its path to the cursor, as the other side has them.
             committed_page: the 256 bytes of the cursor, where it is a page.
             accumulators: one's own prefix accumulators of the word in dispute.
@@ -59,7 +59,7 @@ class ValuesOpener:
         self._program_tree = program_tree
         self._source_trees = source_trees
         self._tensor = tensor
-        self._tensor_height = tensor_height
+        self._height_of = height_of
         self._committed_leaf = committed_leaf
         self._committed_page = committed_page
         self._accumulators = accumulators
@@ -70,7 +70,7 @@ class ValuesOpener:
         key = (source, source_id)
         if key not in self._tensors:
             words = self._tensor(source, source_id)
-            self._tensors[key] = (words, tensor_tree(words, self._tensor_height))
+            self._tensors[key] = (words, tensor_tree(words, self._height_of(source)))
         return self._tensors[key]
 
     def descriptor(self, node: int, /) -> tuple[bytes, Sequence[bytes]]:

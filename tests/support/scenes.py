@@ -39,6 +39,7 @@ class Scene:
 
     Args:
         after: slots of the state after the step.
+        input_height: of the trees of inputs; left out, another one than that of the other tensors.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Scene:
         inputs: Sequence[Words],
         after: Sequence[Words],
         tensor_height: int,
+        input_height: int | None = None,
         range_log2: int = 1,
         seed: bytes = bytes(range(32)),
         n_rows: int = 7,
@@ -57,10 +59,11 @@ class Scene:
         step: int = 0,
     ) -> None:
         self.descriptors, self.tensor_height = list(descriptors), tensor_height
+        self.input_height = tensor_height + 1 if input_height is None else input_height
         self.nodes, self.inputs = list(nodes), list(inputs)
         self._sources = {Source.NODE: self.nodes, Source.STATE: list(state), Source.INPUT: self.inputs}
         roots = {
-            source: [tensor_root(words, tensor_height) for words in tensors]
+            source: [tensor_root(words, self.height_of(source)) for words in tensors]
             for source, tensors in self._sources.items()
         }
         self.after_tree = Tree([tensor_root(words, tensor_height) for words in after], height(len(after)))
@@ -88,6 +91,7 @@ class Scene:
             n_rows=n_rows,
             batch=batch,
             tensor_height=tensor_height,
+            input_height=self.input_height,
             range_log2=range_log2,
         )
 
@@ -106,12 +110,17 @@ class Scene:
             inputs=example.inputs,
             after=after,
             tensor_height=interpreter.tensor_height,
+            input_height=interpreter.input_height + 1,
             range_log2=example.range_log2,
             seed=example.seed,
             n_rows=example.n_rows,
             batch=example.batch,
             step=steps,
         )
+
+    def height_of(self, source: Source) -> int:
+        """Of the page trees of a source."""
+        return self.input_height if source == Source.INPUT else self.tensor_height
 
     def tensor(self, source: Source, source_id: int) -> Words:
         """The words of one tensor."""
@@ -139,7 +148,7 @@ class Scene:
             program_tree=self.program_tree,
             source_trees=self.trees,
             tensor=self.tensor,
-            tensor_height=self.tensor_height,
+            height_of=self.height_of,
             committed_leaf=committed_leaf,
             committed_page=page,
             accumulators=accumulators,
