@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prover.engine import kernels
-from prover.engine.codegen import SumKernels
+from prover.engine.codegen_sums import SumKernels
 from prover.engine.layout import Layout, fold_layout, map_layout, merge, row_major, split
 from prover.engine.steps import PARALLEL_POINTS, TIER2, TIER3, Environment, Runtime, Step, Words
 
@@ -136,6 +136,11 @@ class TwoSum:
         self._code.exactly()(out, *arrays, self._layout, positions, positions.size, scratch)
 
 
+def _runs(size: int, stride: int) -> tuple[int, int]:
+    """How well a loop reads memory when it is innermost: longest contiguous run, then shortest stride."""
+    return (size if stride == 1 else 1), (-abs(stride) if stride else -(1 << 62))
+
+
 def _vectorises(nest: Nest, lanes: str) -> bool:
     """Whether the last output loop is worth vector lanes: contiguous or constant, and long enough."""
     return nest.out[-1] >= 8 and "s" not in lanes and "1" in lanes
@@ -220,7 +225,7 @@ class _Product:
             loops = members[0] + members[1 + side]
             rows, (outer,) = merge([nest.out[j] for j in loops], [[operand.outer[j] for j in loops]])
             reduce, (inner,) = merge(nest.reduce, [operand.inner])
-            transposed = inner[-1] != 1 and outer[-1] != 0 and abs(outer[-1]) < abs(inner[-1])
+            transposed = _runs(rows[-1], outer[-1]) > _runs(reduce[-1], inner[-1])
             self._packs.append((q, fold_layout(rows, reduce, [(operand.offset, outer, inner)]), transposed))
         self._factor = (terms + 2) * _UNIT * (1.0 + (2 * terms + 16) * _UNIT)
         self._certificate = self._output_layout(nest, sizes, members)

@@ -17,7 +17,8 @@ from protocol.numerics.opcodes import Fold, Op
 from protocol.program.address import WORD_MASK, capacity
 from protocol.program.descriptor import NO_GATHER, Leaf, LeafKind, Node, Source
 from protocol.program.program import Program
-from prover.engine import codegen
+from prover.engine.codegen import map_kernel
+from prover.engine.codegen_sums import sum_kernels
 from prover.engine.folds import FoldOperand, Nest, ProductStep, SumStep
 from prover.engine.layout import Operand, merge, read_layout, row_major
 from prover.engine.steps import (
@@ -123,7 +124,7 @@ class Lowering:
             MapStep(
                 target=number,
                 op=op,
-                kernel=codegen.map_kernel(op),
+                kernel=map_kernel(op),
                 sizes=node.out,
                 operands=[leaves[i] for i in node.code[:-1]],
                 runtime=self._runtime,
@@ -158,7 +159,7 @@ class Lowering:
                 )
             )
             return
-        kernels = codegen.sum_kernels(code)
+        kernels = sum_kernels(code)
         if not kernels.entries:
             self.steps.append(ConstantStep(target=number, size=self._extents[number]))
         elif code == bytes([0, 1, Op.MUL]) and ProductStep.eligible(nest):

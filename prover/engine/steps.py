@@ -110,7 +110,7 @@ class MapStep(Step):
     ) -> None:
         self.target = self.node = target
         self.reads = tuple(operand.source for operand in operands)
-        self._op, self._kernel, self._runtime, self._flags = op, kernel, runtime, flags
+        self._op, self._kernel, self._runtime, self._flags = int(op), kernel, runtime, flags
         loops, strides = merge(sizes, [operand.strides for operand in operands])
         inner = int(np.prod(loops[1:], dtype=np.int64))
         self._size = loops[0] * inner
@@ -132,7 +132,7 @@ class MapStep(Step):
         out = np.empty(self._size, np.uint32)
         operands = [environment[place] for place in self.reads]
         if self._alone is not None:
-            self._kernel(out, *operands, self._alone, _NONE)
+            self._kernel(out, *operands, self._alone, self._op, _NONE)
         else:
             self._runtime.each(lambda part: self._run_part(part, out, operands), len(self._parts))
         environment[self.target] = out
@@ -141,7 +141,7 @@ class MapStep(Step):
         start, stop, layout = self._parts[part]
         piece = out[start:stop]
         flagged = np.empty(stop - start if self._flags else 0, np.int64)
-        count = self._kernel(piece, *operands, layout, flagged)
+        count = self._kernel(piece, *operands, layout, self._op, flagged)
         for position in flagged[:count]:
             words = [int(o[_address(layout, q, int(position))]) for q, o in enumerate(operands)]
             piece[position] = apply(self._op, *words)

@@ -27,7 +27,7 @@ def load(source: str) -> ModuleType:
     if name in sys.modules:
         return sys.modules[name]
     path = _directory() / f"{name}.py"
-    if not path.exists():
+    if not path.exists() or path.read_text() != source:
         # Written aside and moved into place: another process may be doing the same.
         handle, partial = tempfile.mkstemp(dir=path.parent, suffix=".partial")
         with os.fdopen(handle, "w") as file:

@@ -71,7 +71,7 @@ def nodes(draw: st.DrawFn) -> Node:
     return Node(fold=fold, out=out, reduce=reduce, code=code, leaves=made)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(nodes(), min_size=1, max_size=3),
     st.integers(0, 2**32 - 1),

@@ -1,0 +1,84 @@
+"""What the compiler makes of the kernels, and how generated sources are kept."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numba import njit
+
+from protocol.numerics.opcodes import Op
+from prover.engine import codegen, codegen_sums, kernels, store
+from prover.engine.layout import fold_layout, map_layout
+
+ROOT = Path(__file__).resolve().parents[2]
+WORDS, INDICES, NUMBERS = np.zeros(64, np.uint32), np.zeros(64, np.int64), np.zeros(64)
+
+
+def _assembly(kernel: Any, *arguments: object) -> str:
+    """Assembly of a kernel, compiled anew: numba shows none of what it read from its cache."""
+    fresh = njit(error_model="numpy", nogil=True, fastmath=False, boundscheck=False)(kernel.py_func)
+    fresh(*arguments)
+    return "".join(fresh.inspect_asm().values())
+
+
+def _sum_assembly(code: bytes, variant: str) -> str:
+    made = codegen_sums.SumKernels(code)
+    count = made.operands
+    layout = fold_layout((4,), (4,), [(0, (1,), (1,))] * count)
+    kernel = made.over_terms("1" * count) if variant == "terms" else made.over_outputs("1" * count)
+    return _assembly(kernel, WORDS, *[WORDS] * count, layout, INDICES, -1, INDICES)
+
+
+def _map_assembly(op: int) -> str:
+    return _assembly(codegen.map_kernel(op), WORDS, WORDS, map_layout((4,), [(0, (1,))]), op, INDICES)
+
+
+def _certificate_assembly() -> str:
+    layout = map_layout((4,), [(0, (1,)), (0, (0,)), (0, (1,))])
+    return _assembly(kernels.certify_products, WORDS, NUMBERS, NUMBERS, NUMBERS, 1e-15, layout, INDICES)
+
+
+@pytest.mark.parametrize(
+    "assembly",
+    [
+        lambda: _sum_assembly(bytes([0, 1, Op.MUL]), "terms"),
+        lambda: _sum_assembly(bytes([0, 1, Op.MUL]), "outputs"),
+        lambda: _map_assembly(Op.EXP),
+        lambda: _map_assembly(Op.LOG),
+        _certificate_assembly,
+    ],
+    ids=["sum over terms", "sum over outputs", "exp", "log", "certificate"],
+)
+def test_no_kernel_contracts_a_product_and_a_sum(assembly: object) -> None:
+    text = assembly()  # type: ignore[operator]
+    assert "add" in text and "mul" in text, "no assembly to look at"  # noqa: PT018
+    assert "fmadd" not in text and "fmsub" not in text and "fnmadd" not in text  # noqa: PT018
+
+
+def test_a_damaged_source_is_written_again(tmp_path: Path) -> None:
+    script = (
+        "from prover.engine import codegen, store\n"
+        "from protocol.numerics.opcodes import Op\n"
+        "print(codegen.map_kernel(Op.EXP).py_func.__code__.co_filename)\n"
+    )
+    run = {"cwd": ROOT, "capture_output": True, "text": True}
+    environment = {"GAVEL_KERNEL_CACHE": str(tmp_path), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    first = subprocess.run([sys.executable, "-c", script], env=environment, check=True, **run).stdout.strip()  # type: ignore[call-overload]
+    path = Path(first)
+    assert path.parent == tmp_path
+    text = path.read_text()
+    path.write_text(text[: len(text) // 2])
+    second = subprocess.run([sys.executable, "-c", script], env=environment, check=True, **run).stdout.strip()  # type: ignore[call-overload]
+    assert second == first
+    assert path.read_text() == text
+
+
+def test_equal_sources_are_one_module() -> None:
+    source = codegen.HEADER + "\nvalue = 1\n"
+    assert store.load(source) is store.load(source)
+    assert store.load(source) is not store.load(source + "\n")
