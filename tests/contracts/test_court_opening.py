@@ -133,6 +133,17 @@ def test_a_reservation_that_was_not_opened_comes_back_once(world: CourtWorld) ->
     world.refused("court: reservation was opened", "cancel_reservation", digest)
 
 
+def test_a_copied_digest_gives_its_bond_back_though_its_owner_opened(world: CourtWorld) -> None:
+    update = world.post()
+    digest = world.reserve(update)
+    world.court.call("reserve", world.job, digest, sender=world.other)
+    world.open(update)
+    world.wait(world.clocks.opening + 1)
+    world.court.call("cancel_reservation", digest, sender=world.other)
+    assert world.credit(world.other) == world.money.challenge_bond
+    world.refused("court: reservation was opened", "cancel_reservation", digest)
+
+
 def test_opening_checks_update_job_segment_and_history(world: CourtWorld) -> None:
     update = world.post()
     unknown = made_up("update")
