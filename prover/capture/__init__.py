@@ -1,6 +1,4 @@
-"""From ordinary PyTorch to a program: an `nn.Module`, a loss and a `torch.optim` optimizer
-(specs/lowering.md).
-"""
+"""From an ordinary `nn.Module`, loss and `torch.optim` optimizer to a program (specs/lowering.md)."""
 
 from prover.capture.check import check_against_eager
 from prover.capture.program import capture

@@ -146,8 +146,7 @@ class Builder:
         if len(node.out) + len(node.reduce) > MAX_LOOPS:
             raise UnsupportedError(
                 f"{self.label}: needs {len(node.out) + len(node.reduce)} loops that do not merge, at most "
-                f"{MAX_LOOPS} "
-                "fit a node; make a tensor contiguous first"
+                f"{MAX_LOOPS} fit a node; make a tensor contiguous first"
             )
         number = self._known.get(node)
         if number is None:

@@ -112,7 +112,6 @@ class _Closeness:
         if not torch.allclose(a, b, rtol=0.0, atol=bound, equal_nan=True):
             raise MismatchError(
                 f"{what}: program and eager PyTorch differ by {float((a - b).abs().max()):.3g}, more than "
-                f"{bound:.3g}; "
-                "the capture does not mean what the module does, so open no job with it and report the "
-                "operators used"
+                f"{bound:.3g}; the capture does not mean what the module does, so open no job with it and "
+                "report the operators used"
             )

@@ -1,6 +1,4 @@
-"""From collected nodes to a program: what nothing needs goes, the rest is numbered from 0 (lowering.md,
-L-4).
-"""
+"""From collected nodes to a program: what nothing needs goes, the rest is numbered (lowering.md, L-4)."""
 
 from __future__ import annotations
 
@@ -32,9 +30,7 @@ class Emitted:
 
 
 def link_view(builder: Builder, view: View, slot: int) -> int:
-    """Return the provisional node whose whole output is the slot's next value, or `CARRIED`; may add a
-    copy.
-    """
+    """Return the provisional node that is the slot's next value, or `CARRIED`; may add a copy."""
     if view.source is Source.STATE and view.source_id == slot and view.is_dense:
         return CARRIED
     if view.source is Source.NODE and view.is_dense:

@@ -1,6 +1,4 @@
-"""What is refused before anything is traced: dtypes, devices, shared memory, empty data (lowering.md,
-L-1).
-"""
+"""What is refused before anything is traced: dtypes, shared memory, empty data (lowering.md, L-1)."""
 
 from __future__ import annotations
 
@@ -67,8 +65,8 @@ def check_state(module: nn.Module) -> None:
             )
         if tensor.device.type != "cpu" or tensor.layout != torch.strided or tensor.numel() == 0:
             raise UnsupportedError(
-                f"{name} is {tensor.layout} on {tensor.device} with {tensor.numel()} elements; "
-                "it has to be dense, on the CPU and not empty"
+                f"{name} is {tensor.layout} on {tensor.device} with {tensor.numel()} elements; it has to be "
+                "dense, on the CPU and not empty"
             )
         other = storages.setdefault(tensor.untyped_storage().data_ptr(), name)
         if other != name:

@@ -1,6 +1,4 @@
-"""Runs user code so that nothing of the caller's changes: random states, torch's switches, the module
-itself.
-"""
+"""Runs user code so that nothing of the caller's changes: random states, torch's switches, the module."""
 
 from __future__ import annotations
 
@@ -25,9 +23,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 @contextmanager
 def quiet_torch() -> Iterator[None]:
-    """Math attention, no oneDNN, no fast paths, autograd on; random states and switches are put back
-    after.
-    """
+    """Math attention, no oneDNN, no fast paths, autograd on; afterwards everything is put back."""
     states = (torch.get_rng_state(), random.getstate(), np.random.get_state(legacy=True))
     fastpath = torch.backends.mha.get_fastpath_enabled()
     # The public context manager also writes oneDNN's TF32 switch, which warns on machines without that
@@ -95,8 +91,8 @@ class Training:
         except (RuntimeError, TypeError) as error:
             raise UnsupportedError(
                 f"the module, loss or optimizer cannot be copied ({error}), so capture could not leave "
-                "yours unchanged; "
-                "keep tensors that are not leaves, locks and open files out of its attributes"
+                "yours unchanged; keep tensors that are not leaves, locks and open files out of its "
+                "attributes"
             ) from error
         for parameter in module.parameters():
             parameter.grad = None

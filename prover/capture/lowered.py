@@ -62,9 +62,7 @@ class Lowered:
             source, item = node.args
             return self._values[source][item]  # type: ignore[index]
         if target.startswith("aten.copy_"):
-            return (
-                None  # the epilogue that writes results back to the inputs; the results are outputs already
-            )
+            return None  # the epilogue that writes results back to the inputs; they are outputs already
         first = _first(node)
         _check_dtype(context, first)
         if any(isinstance(size, torch.SymInt) for size in first.shape):
@@ -80,8 +78,7 @@ class Lowered:
             if _RANDOM.search(target):
                 raise context.unsupported(
                     "it draws random numbers, which no two parties share; leave it out (eval mode for "
-                    "dropout), or make "
-                    "the noise a column of the dataset"
+                    "dropout), or make the noise a column of the dataset"
                 )
             raise context.unsupported(
                 "it has no formula in specs/lowering.md; write it with the operators listed there, or add "

@@ -90,9 +90,8 @@ def capture(
     if not _equal(first, second):
         raise UnsupportedError(
             "two recordings of the step differ, so it depends on something outside the state: Python or "
-            "numpy "
-            "randomness, or a counter in forward. Keep such values in buffers, or make them columns of the "
-            "dataset"
+            "numpy randomness, or a counter in forward. Keep such values in buffers, or make them columns "
+            "of the dataset"
         )
     return first
 
@@ -121,9 +120,8 @@ def _check_leaves(loss: Tensor, run: Training) -> None:
         leaf = getattr(node, "variable", None)
         if leaf is not None and id(leaf) not in own:
             raise UnsupportedError(
-                f"a trainable tensor of shape {tuple(leaf.shape)} takes part that is not a parameter of "
-                "the module; "
-                "register it there, or detach it"
+                f"a trainable tensor of shape {tuple(leaf.shape)} takes part that is not a parameter of the "
+                "module; register it there, or detach it"
             )
         stack += [parent for parent, _ in node.next_functions]
 

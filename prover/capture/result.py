@@ -88,15 +88,15 @@ def load_state(captured: Captured, module: nn.Module, words: Sequence[Words]) ->
     if names != set(tensors):
         raise MismatchError(
             f"the module has {sorted(set(tensors) ^ names)} where the captured one has not, or the other "
-            "way round; "
-            "load into a module of the same architecture"
+            "way round; load into a module of the same architecture"
         )
     found = {name: (list(t.shape), str(t.dtype)) for name, t in tensors.items()}
     for slot, array in zip(slots, words, strict=False):
         if found[slot["name"]] != (slot["shape"], slot["dtype"]) or array.size != math.prod(slot["shape"]):
             raise MismatchError(
                 f"{slot['name']}: captured as {slot['dtype']}{slot['shape']}, the module has "
-                f"{found[slot['name']]} and the state {array.size} words; load into the captured architecture"
+                f"{found[slot['name']]} and the state {array.size} words; load into the captured "
+                "architecture"
             )
     with torch.no_grad():
         for slot, array in zip(slots, words, strict=False):

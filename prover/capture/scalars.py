@@ -1,5 +1,4 @@
-"""Python numbers that depend on the step alone, as a table (design section 1; program.md, P-8; lowering.md,
-L-8).
+"""Python numbers that depend on the step alone, as a table (program.md, P-8; lowering.md, L-8).
 
 An optimizer reads its step counter with `.item()` and goes on in Python floats. The trace keeps that
 arithmetic; here
@@ -170,8 +169,8 @@ def _value(trace: Trace, node: fx.Node, alike: dict[fx.Node, fx.Node], env: dict
         return node.target(*operands, **{k: known(v) for k, v in kwargs.items()})  # type: ignore[operator]
     except (ArithmeticError, ValueError, TypeError) as error:
         raise UnsupportedError(
-            f"the number {node.name} = {node.target}{tuple(operands)} cannot be computed for some step: {error}; "
-            "it must be a number at every step of the job"
+            f"the number {node.name} = {node.target}{tuple(operands)} cannot be computed for some step: "
+            f"{error}; it must be a number at every step of the job"
         ) from error
 
 
@@ -210,6 +209,6 @@ def _check(node: fx.Node) -> None:
 def _depends(node: fx.Node) -> UnsupportedError:
     return UnsupportedError(
         f"{node.stack_trace or 'step'}: a Python number comes from the tensor {node.name} ({node.target}), "
-        "which is not "
-        "a step counter; only numbers that depend on the step alone can be Python numbers. Keep it a tensor"
+        "which is not a step counter; only numbers that depend on the step alone can be Python numbers. "
+        "Keep it a tensor"
     )

@@ -1,6 +1,4 @@
-"""Learning-rate schedules: what a scheduler does to the optimizer's options depends on the step alone
-(L-8).
-"""
+"""Learning-rate schedules: a scheduler's effect on the options depends on the step alone (L-8)."""
 
 from __future__ import annotations
 

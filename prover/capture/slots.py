@@ -172,8 +172,8 @@ def _initial(
         return torch.tensor(before if existed else 0, dtype=torch.int64)
     if existed and before != after:
         raise UnsupportedError(
-            f"{label} goes from {before!r} to {after!r} in one step; only tensors and integers can be state. "
-            "Keep it as a float32 tensor, or compute it from a step counter"
+            f"{label} goes from {before!r} to {after!r} in one step; only tensors and integers can be "
+            "state. Keep it as a float32 tensor, or compute it from a step counter"
         )
     return None
 
@@ -208,9 +208,7 @@ class _FirstValues(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def _first_step(
     training: Training, graded: Sequence[bool], seed: int
 ) -> tuple[Training, dict[_Leaf, Tensor]]:
-    """Run the first update on a copy, with random gradients; return it and what its state tensors first
-    held.
-    """
+    """Run the first update on a copy, with random gradients; also what its state tensors first held."""
     run = training.copy()
     _random_gradients(run, graded, seed)
     with _FirstValues() as watch:
@@ -252,6 +250,6 @@ def _verify(training: Training, state: OptimizerState, graded: Sequence[bool], e
         if not same:
             raise UnsupportedError(
                 f"the first step of {type(training.optimizer).__name__} is unlike its later ones ({name} "
-                "differs), so "
-                "no starting state gives it; make it start from a state of its own (SGD: dampening=0)"
+                "differs), so no starting state gives it; make it start from a state of its own (SGD: "
+                "dampening=0)"
             )

@@ -107,11 +107,9 @@ def trace_step(
         raise
     except (GuardOnDataDependentSymNode, DataDependentOutputException, DynamicOutputShapeException) as error:
         raise UnsupportedError(
-            f"{_place(error)}a Python value, branch or shape depends on the contents of a tensor; a "
-            "program is one fixed "
-            "graph. Use torch.where or masks, and compute what depends on the step with + - * / ** and "
-            "torch.sym_min, "
-            f"sym_max, sym_sqrt ({_first_line(error)})"
+            f"{_place(error)}a Python value, branch or shape depends on the contents of a tensor; a program "
+            "is one fixed graph. Use torch.where or masks, and compute what depends on the step with + - * "
+            f"/ ** and torch.sym_min, sym_max, sym_sqrt ({_first_line(error)})"
         ) from error
     except (RuntimeError, NotImplementedError, TypeError, ValueError, AssertionError) as error:
         raise UnsupportedError(f"{_place(error)}the step cannot be recorded: {_first_line(error)}") from error
@@ -176,9 +174,7 @@ class _Swap:
         self._training.optimizer.state.update(self._entries)
 
     def traced_step(self, *flat: Tensor) -> list[Any]:
-        """Return loss, gradients (None where there is none), next values of the slots, numbers with
-        stand-ins.
-        """
+        """Return loss, gradients (or None), next values of the slots, numbers with stand-ins."""
         training, n = self._training, self._n_parameters
         n_model = 1 + max((number for _, _, number in self._homes), default=-1)
         model = flat[:n_model]
@@ -216,8 +212,7 @@ class _Swap:
             if begin.shape != end.shape or begin.dtype != end.dtype:
                 raise UnsupportedError(
                     f"a tensor of the state goes from {tuple(begin.shape)} {begin.dtype} to "
-                    f"{tuple(end.shape)} {end.dtype} "
-                    "in one step; state must keep its shape and dtype"
+                    f"{tuple(end.shape)} {end.dtype} in one step; state must keep its shape and dtype"
                 )
         return [loss.detach(), *gradients, *ends, *self._recorder.numbers.values()]
 

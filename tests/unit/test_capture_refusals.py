@@ -160,12 +160,27 @@ class Swinging(torch.optim.Optimizer):
                 p.sub_(p.grad, alpha=group["rate"])
 
 
+class Odd(torch.optim.Optimizer):
+    """Takes the square root of a number that is negative from the second step on."""
+
+    def __init__(self, params: Any) -> None:
+        super().__init__(params, {"n": 0})
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for group in self.param_groups:
+            group["n"] += 1
+            for p in group["params"]:
+                p.sub_(p.grad, alpha=(1.5 - group["n"]) ** 0.5)
+
+
 OPTIMIZERS: dict[str, tuple[Any, str]] = {
     "dampening": (functools.partial(SGD, momentum=0.9, dampening=0.5), "unlike its later ones"),
     "float state": (Swinging, "group0.rate goes from"),
     "branch on the step": (torch.optim.RAdam, r"radam\.py:\d+: a Python value, branch or shape depends"),
     "tensor option": (lambda p: torch.optim.Adam(p, lr=torch.tensor(0.1)), "lr is a tensor"),
     "capturable": (functools.partial(torch.optim.Adam, capturable=True), "does not step in plain PyTorch"),
+    "complex number": (Odd, "complex"),
     "mask": (torch.optim.Rprop, "index_put"),
 }
 
@@ -182,6 +197,7 @@ def test_data_that_has_no_words_is_refused() -> None:
         ({"x": np.ones((0, 4), np.float32)}, "at least 1"),
         ({"x": np.ones((3, 4), np.float32), "y": np.ones(2, np.int64)}, "same number of rows"),
         ({"x": np.ones((3, 4))}, "column x is torch.float64"),
+        ({"step table": np.ones((3, 4), np.float32)}, "rename the column"),
         ({"x": np.ones((3, 4), np.float32), "y": np.full(3, 2**31)}, "column y: integers"),
     ):
         with pytest.raises(UnsupportedError, match=why):

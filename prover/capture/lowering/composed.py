@@ -1,6 +1,4 @@
-"""Operators that a chain of primitives stands for: activations, optimizer updates (lowering.md, L-30 to
-L-39).
-"""
+"""Operators that a chain of primitives stands for: activations, updates (lowering.md, L-30 to L-39)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Convolutions and pooling: windows are addresses with bounds, strides and divisors (lowering.md, L-65 to
-L-69).
-"""
+"""Convolutions and pooling: windows are addresses with bounds and divisors (lowering.md, L-65 to L-67)."""
 
 from __future__ import annotations
 
@@ -178,9 +176,7 @@ def max_pool(
     dilation: Sequence[int] = (1,),
     ceil_mode: bool = False,
 ) -> list[View]:
-    """Max over each window; outside counts as -inf. The second result is the first winner's place in the
-    window.
-    """
+    """Max over each window, outside -inf; the second result is the first winner's place in the window."""
     del ceil_mode  # the result's shape says how many windows there are
     w = _Windows.of(_pair(kernel), stride, padding, dilation)
     source = _planes(c, a)

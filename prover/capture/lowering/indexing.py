@@ -1,6 +1,4 @@
-"""Operators whose address holds an integer tensor: gathers, and their gradients as sums (lowering.md, L-55
-to L-59).
-"""
+"""Addresses that hold an integer tensor: gathers, their gradients as sums (lowering.md, L-55 to L-57)."""
 
 from __future__ import annotations
 

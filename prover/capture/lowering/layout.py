@@ -132,9 +132,7 @@ def _joined(c: Context, left: View, right: View, dim: int) -> View:
 
 
 def placed(c: Context, a: View, shape: Sequence[int], dim: int, start: int, step: int, fill: int = 0) -> View:
-    """Return a tensor of `fill` words with `a` standing in one dimension from `start`, `step` apart (P-4
-    divisor).
-    """
+    """Return `fill` words with `a` standing in one dimension from `start`, `step` apart (P-4)."""
     dense = c.builder.dense(a)
     before, after = math.prod(a.shape[:dim]), math.prod(a.shape[dim + 1 :])
     out = (before, shape[dim], after)

@@ -15,9 +15,7 @@ NONE, MEAN, SUM = 0, 1, 2
 
 
 def _picked(c: Context, table: View, loops: int) -> Leaf:
-    """Leaf that reads table[n, y[n]] ([C] tables: table[y[n]]) where leaf 0 is y[n]; 0 where y[n] is no
-    class.
-    """
+    """Leaf that reads table[n, y[n]] (or table[y[n]]) where leaf 0 is y[n]; 0 where that is no class."""
     dense = c.builder.dense(table)
     rank, rest = dense.rank, (0,) * (loops - 1)
     return replace(

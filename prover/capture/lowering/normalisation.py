@@ -89,9 +89,7 @@ def batch_norm(
     momentum: float,
     eps: float,
 ) -> list[View]:
-    """As layer_norm, over all dimensions but the channels; running = momentum * new + (1 - momentum) *
-    running.
-    """
+    """As layer_norm, over all dimensions but the channels; running statistics as L-63 says."""
     dims = [d for d in range(a.rank) if d != 1]
     if training or running_mean is None or running_var is None:
         mean, variance = mean_of(c, a, dims), variance_of(c, a, dims, 0, keepdim=False)

@@ -1,5 +1,6 @@
-"""Element-wise operators (lowering.md, L-20 to L-29). A rule takes the context, then the operator's own
-arguments.
+"""Element-wise operators (lowering.md, L-20 to L-28).
+
+A rule takes the context, then the operator's own arguments.
 """
 
 from __future__ import annotations
