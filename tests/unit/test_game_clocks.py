@@ -389,17 +389,22 @@ def test_reserves_pass_down_from_branch_to_branch() -> None:
     at = fresh()
     trace = at.openings(RANGE)
     at.post(trace, segments=1)
-    late = 5
+    late, tardy = 5, 3
     for _, _, move in moments(at, [challenger(at, at.truth), defender(at, trace)]):
         if isinstance(move, BRANCH_MOVES) and not isinstance(move, m.Prove):
             _, _, branch = awaited(at.model)
             at.model.advance(max(0, branch.due + late - at.model.now()))
+        if isinstance(move, m.Reveal | m.RevealPage):
+            _, _, branch = awaited(at.model)
+            at.model.advance(max(0, branch.due + tardy - at.model.now()))
         if isinstance(move, m.Prove):
             dispute, candidate, branch = awaited(at.model)
             moves = len(at.moves(m.Select, m.SelectStep, m.SelectWord))
             assert at.model.position(at.model.candidate(candidate).position).kind.name == "FOLD"
             assert branch.challenger_reserve == 90 - late * moves
-            assert branch.defender_reserve == 90
+            # The last reveal is drawn from the reserve with the move that answers it.
+            assert branch.defender_reserve == 90 - tardy * (len(at.moves(m.Reveal, m.RevealPage)) - 1)
+            assert at.model.position(at.model.demands(dispute)[1]).reserve < 90
             assert at.model.demands(dispute)[-1] == at.model.candidate(candidate).position
             return
     pytest.fail("nothing was proven")

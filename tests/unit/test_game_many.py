@@ -122,6 +122,10 @@ def test_a_wrong_update_takes_what_is_built_on_it_along_and_its_builder_gets_the
         at.send(OTHER, m.Reclaim(update=on_top))
     with pytest.raises(RefusedError, match="board: bond is gone"):
         at.send(TRAINER, m.Reclaim(update=update))
+    same = at.post(lie, segments=1)
+    assert same != update
+    assert model.update(same).states == model.update(update).states
+    at.play([challenger(at, at.truth), defender(at, lie)], until=settled_by(at, same), while_=live(at, same))
     again = at.post(at.truth, segments=2)
     assert model.update(again).index == 0
     assert model.update(again).first_state == at.job.genesis
