@@ -16,6 +16,9 @@ from contracts_vyper.interfaces import ICourt
 uses: records
 uses: reveals
 
+MASK_8: constant(uint256) = 2**8 - 1
+MASK_40: constant(uint256) = 2**40 - 1
+
 # index and moved_at have 40 bits, node and the reserves 32, kind, height and waiting 8. The index of a waiting branch is
 # that of the leaf which it waits for: the step, or the word.
 struct Branch:
@@ -53,12 +56,12 @@ branches: HashMap[bytes32, HashMap[bytes32, BranchRecord]]
 @pure
 def _decode(word: uint256, hash: bytes32) -> Branch:
     return Branch(
-        kind=word & packing.MASK_8,
-        height=(word >> 8) & packing.MASK_8,
-        waiting=(word >> 16) & packing.MASK_8 != 0,
-        index=(word >> 24) & packing.MASK_40,
+        kind=word & MASK_8,
+        height=(word >> 8) & MASK_8,
+        waiting=(word >> 16) & MASK_8 != 0,
+        index=(word >> 24) & MASK_40,
         node=(word >> 64) & packing.MASK_32,
-        moved_at=(word >> 96) & packing.MASK_40,
+        moved_at=(word >> 96) & MASK_40,
         challenger_reserve=(word >> 136) & packing.MASK_32,
         defence_reserve=(word >> 168) & packing.MASK_32,
         hash=hash,
@@ -77,7 +80,8 @@ def _store(dispute: bytes32, candidate: bytes32, b: Branch):
         | (b.challenger_reserve << 136)
         | (b.defence_reserve << 168)
     )
-    if self.branches[dispute][candidate].hash != b.hash:
+    # a branch that waits will not open its cursor again: where that is the root, it is not written down
+    if not b.waiting and self.branches[dispute][candidate].hash != b.hash:
         self.branches[dispute][candidate].hash = b.hash
 
 
@@ -93,7 +97,7 @@ def _claim(dispute: bytes32, position: bytes32) -> Claim:
         return Claim(
             demanded=records.disputes[dispute].update == parent and packing.segment(d) == packing.a(word),
             demanded_at=packing.since(d),
-            challenger_reserve=records._reserve(records.cases[parent].word),
+            challenger_reserve=packing.defence_reserve(word),  # both sides begin with G (D-13)
         )
     b: Branch = self._decode(self.branches[dispute][parent].word, empty(bytes32))
     demanded: bool = b.waiting
@@ -116,11 +120,12 @@ def _judge(dispute: bytes32, candidate: bytes32) -> Judgement:
     if not claim.demanded:
         return j
 
-    fallen: bool = False
-    j.update, fallen = records._above(position)
+    # the update that the dispute is over is the one that its positions hang under
+    j.update = records.disputes[dispute].update
     j.geometry = records.cases[j.update].geometry
-    response: uint256 = records._response(records.cases[j.update].word)
+    case_word: uint256 = records.cases[j.update].word
     position_word: uint256 = records.positions[position].word
+    kind: uint256 = packing.kind(position_word)
     candidate_word: uint256 = records.candidates[candidate].word
     posted_at: uint256 = packing.since(candidate_word)
 
@@ -129,7 +134,6 @@ def _judge(dispute: bytes32, candidate: bytes32) -> Judgement:
         j.branch = self._decode(word, self.branches[dispute][candidate].hash)
     else:
         # D-13: the defence has its reserve less what the posting overran, which is the time left to the end
-        kind: uint256 = packing.kind(position_word)
         j.branch = Branch(
             kind=kind,
             height=records._tree_height(j.geometry, kind, records.positions[position].last),
@@ -141,14 +145,14 @@ def _judge(dispute: bytes32, candidate: bytes32) -> Judgement:
             defence_reserve=min(
                 packing.defence_reserve(position_word), packing.ends_at(position_word) - posted_at
             ),
-            hash=records.candidates[candidate].root,
+            hash=records._root(candidate),
         )
 
     # INVARIANT: I-6, nothing moves once the dispute is over, the candidate or what it hangs under has fallen.
     if (
-        fallen
-        or packing.candidate_status(candidate_word) == records.FALLEN
+        packing.status(candidate_word) == records.FALLEN
         or not records._is_open(dispute)
+        or records._fallen_above(position, kind)
         or not records._is_live(j.update)
     ):
         j.verdict.status = clock.CLOSED
@@ -160,8 +164,8 @@ def _judge(dispute: bytes32, candidate: bytes32) -> Judgement:
                 now=block.timestamp,
                 posted_at=posted_at,
                 demanded_at=claim.demanded_at,
-                allowance=packing.allowance(position_word),
-                response=response,
+                allowance=packing.traces(position_word) * records._allowance(case_word),
+                response=records._response(case_word),
                 moved_at=j.branch.moved_at,
                 revealed_at=self._revealed_at(j.branch, posted_at, j.geometry),
                 challenger_reserve=j.branch.challenger_reserve,
@@ -220,6 +224,8 @@ def branch(dispute: bytes32, candidate: bytes32) -> ICourt.Branch:
         word_index = packing.b(records.positions[records.candidates[candidate].position].word)
     if b.waiting:
         index = b.index >> b.height
+        if b.hash == empty(bytes32):
+            b.hash = records._root(candidate)
         if b.kind == records.STEPS:
             demanded = records._position_id(candidate, records.NODES, b.index, 0)
         else:

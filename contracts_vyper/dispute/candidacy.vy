@@ -68,25 +68,25 @@ def commit(
     guard.that(word != 0, "court: no such position")
     # INVARIANT: I-7, the posting period ends.
     guard.that(block.timestamp <= packing.ends_at(word), "court: posting period is over")
-    update: bytes32 = empty(bytes32)
-    fallen: bool = False
-    update, fallen = records._above(position)
     # INVARIANT: I-6, nothing is decided below what has fallen.
-    guard.that(not fallen, "court: fallen above")
-    u: IJobBoard.DisputeContext = records._context(update)
-    guard.that(u.live, "court: update is not live")
+    guard.that(not records._fallen_above(position, packing.kind(word)), "court: fallen above")
+    update: bytes32 = records._update_of(position)
+    guard.that(records._is_live(update), "court: update is not live")
 
     own: bool = as_update == empty(bytes32)
     if own:
-        guard.that(self._is_side_of(u.trainer), "court: not the trainer's side")
+        trainer: address = records._trainer(records.cases[update].word)
+        guard.that(self._is_side_of(trainer), "court: not the trainer's side")
     else:
+        u: IJobBoard.DisputeContext = records._context(update)
         d: IJobBoard.DisputeContext = records._context(as_update)
         guard.that(d.live and d.job == u.job and d.index > u.index, "court: not a live descendant")
         guard.that(self._is_side_of(d.trainer), "court: not the descendant's side")
 
-    self._check_ends(position, packing.kind(word), u.geometry, children, first_path, last_path, accumulator)
+    geometry: uint256 = records.cases[update].geometry
+    self._check_ends(position, packing.kind(word), geometry, children, first_path, last_path, accumulator)
     root: bytes32 = merkle.root_of_children(children)
-    candidate: bytes32 = sha256(concat(position, root))
+    candidate: bytes32 = records._candidate_id(position, root)
     # INVARIANT: I-6, a duplicate is refused, also of what has fallen.
     guard.that(records.candidates[candidate].word == 0, "court: candidate exists")
     covered: bool = own and word & packing.COVERED == 0
@@ -97,11 +97,12 @@ def commit(
     guard.that(used < MAX_CANDIDATES, "court: no place left")
 
     records.candidates[candidate] = records.CandidateRecord(
-        word=packing.candidate(msg.sender, block.timestamp, records.STANDING, not covered),
+        word=packing.candidate(
+            msg.sender, block.timestamp, packing.candidates(word), not covered, records.STANDING
+        ),
         position=position,
-        root=root,
     )
-    records.candidates_of[position][packing.candidates(word)] = candidate
+    records.roots[position][packing.candidates(word)] = root
     word = word + packing.STANDING_ONE + packing.CANDIDATES_ONE
     if covered:
         word = word | packing.COVERED
@@ -115,7 +116,7 @@ def commit(
     )
     reveals._record(root, job_words.height(len(children)), children)
     if not covered:
-        extcall records.board.lock_bond(u.job, True, msg.sender, skip_contract_check=True)
+        extcall records.board.lock_bond(records._context(update).job, True, msg.sender, skip_contract_check=True)
     return candidate
 
 
@@ -180,10 +181,9 @@ def free(candidate: bytes32):
     word: uint256 = records.candidates[candidate].word
     # INVARIANT: I-8, a bond is returned once, and only one that is held; a fallen candidate's is lost.
     guard.that(word & packing.BONDED != 0, "court: no defence bond held")
-    update: bytes32 = empty(bytes32)
-    fallen: bool = False
-    update, fallen = records._above(records.candidates[candidate].position)
-    u: IJobBoard.DisputeContext = records._context(update)
+    position: bytes32 = records.candidates[candidate].position
+    fallen: bool = records._fallen_above(position, packing.kind(records.positions[position].word))
+    u: IJobBoard.DisputeContext = records._context(records._update_of(position))
     guard.that(fallen or u.final or not u.live, "court: candidate is still needed")
     records.candidates[candidate].word = word & ~packing.BONDED
     log ICourt.Freed(candidate=candidate)

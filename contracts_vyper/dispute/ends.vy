@@ -20,10 +20,7 @@ uses: branches
 
 @internal
 def _set_status(dispute: bytes32, status: uint256):
-    word: uint256 = records.disputes[dispute].word
-    records.disputes[dispute].word = (word & (2**packing.DISPUTE_STATUS_AT - 1)) | (
-        status << packing.DISPUTE_STATUS_AT
-    )
+    records.disputes[dispute].word = packing.with_status(records.disputes[dispute].word, status)
 
 
 @internal
@@ -44,9 +41,12 @@ def _fall(candidate: bytes32, credit: bytes32, job: bytes32):
     # D-14: a standing candidate falls; its position remembers who is credited
     word: uint256 = records.candidates[candidate].word
     position: bytes32 = records.candidates[candidate].position
-    records.candidates[candidate].word = packing.with_candidate_status(word, records.FALLEN) & ~packing.BONDED
-    records.positions[position].word -= packing.STANDING_ONE
-    records.positions[position].credit = credit
+    records.candidates[candidate].word = packing.with_status(word, records.FALLEN) & ~packing.BONDED
+    records.positions[position].word = packing.with_number(
+        records.positions[position].word - packing.STANDING_ONE,
+        packing.CREDIT_AT,
+        packing.number(records.disputes[credit].word),
+    )
     log ICourt.CandidateFell(candidate=candidate, position=position, credit=credit)
     if word & packing.BONDED != 0:
         extcall records.board.lose_defence_bond(job, records._challenger(credit), skip_contract_check=True)
@@ -55,7 +55,7 @@ def _fall(candidate: bytes32, credit: bytes32, job: bytes32):
 @internal
 def _fall_by(dispute: bytes32, candidate: bytes32):
     # decided by a proof or by silence
-    credit: bytes32 = records.positions[records.candidates[candidate].position].claimant
+    credit: bytes32 = records._claimant(records.candidates[candidate].position)
     if not records._is_open(credit):
         credit = dispute
     self._fall(candidate, credit, records._job(dispute))
@@ -113,11 +113,10 @@ def settle(position: bytes32):
             Anyone; who fells the update is tipped.
     @param position Position id.
     """
-    guard.that(records.positions[position].word != 0, "court: no such position")
-    update: bytes32 = empty(bytes32)
-    fallen: bool = False
-    update, fallen = records._above(position)
-    guard.that(not fallen, "court: fallen above")
+    word: uint256 = records.positions[position].word
+    guard.that(word != 0, "court: no such position")
+    guard.that(not records._fallen_above(position, packing.kind(word)), "court: fallen above")
+    update: bytes32 = records._update_of(position)
     u: IJobBoard.DisputeContext = records._context(update)
     guard.that(u.live, "court: update is not live")
     # INVARIANT: I-3, what is final stays.
@@ -125,8 +124,8 @@ def settle(position: bytes32):
     # INVARIANT: I-6, only silence to the end of the posting period, or proof against all that was posted, fells.
     guard.that(records._is_ended_and_empty(position), "court: not ended and empty")
 
-    credit: bytes32 = records.positions[position].claimant
-    last: bytes32 = records.positions[position].credit
+    credit: bytes32 = records._claimant(position)
+    last: bytes32 = records._credit(position)
     if not records._is_open(credit) and last != empty(bytes32):
         credit = last
     place: bytes32 = position

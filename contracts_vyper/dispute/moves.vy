@@ -143,7 +143,7 @@ def select_step(
     # INVARIANT: I-5, the state before stands under the same commitment.
     guard.that(
         len(before_path) == records._tree_height(j.geometry, records.STEPS, empty(bytes32))
-        and merkle.root_from_path(before, b.index - 1, before_path) == records.candidates[candidate].root,
+        and merkle.root_from_path(before, b.index - 1, before_path) == records._root(candidate),
         "court: state before not committed",
     )
     # the cursor stays; its index is that of the leaf
@@ -225,7 +225,7 @@ def proof_context(dispute: bytes32, candidate: bytes32) -> ICourtContext.ProofCo
     fold_root: bytes32 = empty(bytes32)
     word_index: uint256 = 0
     if j.branch.kind == records.FOLD:
-        fold_root = records.candidates[candidate].root
+        fold_root = records._root(candidate)
         fold_position: bytes32 = records.candidates[candidate].position
         word_index = packing.b(records.positions[fold_position].word)
         nodes = records.positions[fold_position].parent
@@ -238,7 +238,7 @@ def proof_context(dispute: bytes32, candidate: bytes32) -> ICourtContext.ProofCo
         program_root=terms.program_root,
         inputs_root=terms.inputs_root,
         seed=terms.seed,
-        nodes_root=records.candidates[nodes].root,
+        nodes_root=records._root(nodes),
         pre_state=records.positions[position].first,
         fold_root=fold_root,
         cursor=j.branch.hash,

@@ -111,13 +111,17 @@ def open(
     )
 
     if records.cases[update].word == 0:
-        records.cases[update] = records.Case(geometry=u.geometry, word=records._case_word(u.clocks))
+        records.cases[update] = records.Case(geometry=u.geometry, word=records._case_word(u.clocks, u.trainer))
+    number: uint256 = records.dispute_count + 1
+    assert number <= packing.MAX_NUMBER  # 67 million
+    records.dispute_count = number
     records.disputes[dispute] = records.DisputeRecord(
-        update=update, word=packing.dispute(msg.sender, block.timestamp, segment, records.OPEN)
+        update=update, word=packing.dispute(msg.sender, block.timestamp, segment, number, records.OPEN)
     )
+    records.dispute_ids[number] = dispute
     log ICourt.Opened(dispute=dispute, update=update, challenger=msg.sender, segment=segment)
-    reserve_seconds: uint256 = records._reserve(records.cases[update].word)
-    records._demand(dispute, update, records.STEPS, update, segment, 0, first, last, reserve_seconds)
+    both_reserves: uint256 = job_words.clock(u.clocks, job_words.RESERVE)
+    records._demand(dispute, update, records.STEPS, update, segment, 0, first, last, both_reserves)
     # INVARIANT: I-3, an open dispute holds finality back.
     extcall records.board.dispute_opened(update, skip_contract_check=True)
     return dispute

@@ -2,23 +2,31 @@
 """
 @title Packed words of the court's records
 @license Apache-2.0
-@dev Several small integers in one storage slot, the lowest bits first. Times have 40 bits, seconds of a job 32.
+@dev Several small integers in one storage slot, the lowest bits first. Times have 36 bits, seconds of a job 32. Disputes
+     have numbers from 1, of 26 bits, so that a position can name two of them in its own word.
 """
 
-MASK_8: constant(uint256) = 2**8 - 1
+MASK_4: constant(uint256) = 2**4 - 1
 MASK_32: constant(uint256) = 2**32 - 1
-MASK_40: constant(uint256) = 2**40 - 1
+MASK_36: constant(uint256) = 2**36 - 1
 MASK_160: constant(uint256) = 2**160 - 1
 
-# ---- dispute: challenger 160, opened_at 40, segment 32, status 8
+# ---- dispute: challenger 160, opened_at 36, segment 32, number 26, status 2
 
-DISPUTE_STATUS_AT: constant(uint256) = 232
+STATUS_AT: constant(uint256) = 254
+MAX_NUMBER: constant(uint256) = 2**26 - 1
 
 
 @internal
 @pure
-def dispute(challenger: address, opened_at: uint256, segment: uint256, status: uint256) -> uint256:
-    return convert(challenger, uint256) | (opened_at << 160) | (segment << 200) | (status << DISPUTE_STATUS_AT)
+def dispute(challenger: address, opened_at: uint256, segment: uint256, number: uint256, status: uint256) -> uint256:
+    return (
+        convert(challenger, uint256)
+        | (opened_at << 160)
+        | (segment << 196)
+        | (number << 228)
+        | (status << STATUS_AT)
+    )
 
 
 @internal
@@ -32,128 +40,156 @@ def poster(word: uint256) -> address:
 @pure
 def since(word: uint256) -> uint256:
     # of a dispute when it was opened, of a candidate when it was posted
-    return (word >> 160) & MASK_40
+    return (word >> 160) & MASK_36
 
 
 @internal
 @pure
 def segment(word: uint256) -> uint256:
-    return (word >> 200) & MASK_32
+    return (word >> 196) & MASK_32
 
 
 @internal
 @pure
-def dispute_status(word: uint256) -> uint256:
-    return word >> DISPUTE_STATUS_AT
+def number(word: uint256) -> uint256:
+    return (word >> 228) & MAX_NUMBER
 
 
-# ---- candidate: poster 160, posted_at 40, status 8, bonded 8
+# ---- candidate: poster 160, posted_at 36, place 4, bonded 1, ..., status 2
 
-CANDIDATE_STATUS_AT: constant(uint256) = 200
-BONDED: constant(uint256) = 2**208
+BONDED: constant(uint256) = 2**200
 
 
 @internal
 @pure
-def candidate(poster: address, posted_at: uint256, status: uint256, bonded: bool) -> uint256:
-    word: uint256 = convert(poster, uint256) | (posted_at << 160) | (status << CANDIDATE_STATUS_AT)
+def candidate(poster: address, posted_at: uint256, place: uint256, bonded: bool, status: uint256) -> uint256:
+    word: uint256 = convert(poster, uint256) | (posted_at << 160) | (place << 196) | (status << STATUS_AT)
     return word | BONDED if bonded else word
 
 
 @internal
 @pure
-def candidate_status(word: uint256) -> uint256:
-    return (word >> CANDIDATE_STATUS_AT) & MASK_8
+def place(word: uint256) -> uint256:
+    return (word >> 196) & MASK_4
 
 
 @internal
 @pure
-def with_candidate_status(word: uint256, status: uint256) -> uint256:
-    return (word & ~(MASK_8 << CANDIDATE_STATUS_AT)) | (status << CANDIDATE_STATUS_AT)
+def status(word: uint256) -> uint256:
+    # of a dispute or a candidate
+    return word >> STATUS_AT
 
 
-# ---- position: kind 8, demanded_at 40, ends_at 40, allowance 40, defence reserve 32, a 32, b 32, standing 8,
-# candidates 8, covered 8
+@internal
+@pure
+def with_status(word: uint256, status: uint256) -> uint256:
+    return (word & (2**STATUS_AT - 1)) | (status << STATUS_AT)
 
-STANDING_ONE: constant(uint256) = 2**224
-CANDIDATES_ONE: constant(uint256) = 2**232
-COVERED: constant(uint256) = 2**240
+
+# ---- position: kind 4, traces that count 4, demanded_at 36, ends_at 36, defence reserve 32, a 32, b 32, standing 4,
+# candidates 4, covered 1, claimant 26, credit 26
+
+STANDING_ONE: constant(uint256) = 2**176
+CANDIDATES_ONE: constant(uint256) = 2**180
+COVERED: constant(uint256) = 2**184
+CLAIMANT_AT: constant(uint256) = 185
+CREDIT_AT: constant(uint256) = 211
 
 
 @internal
 @pure
 def position(
     kind: uint256,
+    traces: uint256,
     demanded_at: uint256,
     ends_at: uint256,
-    allowance: uint256,
     defence_reserve: uint256,
     a: uint256,
     b: uint256,
+    claimant: uint256,
 ) -> uint256:
     return (
         kind
+        | (traces << 4)
         | (demanded_at << 8)
-        | (ends_at << 48)
-        | (allowance << 88)
-        | (defence_reserve << 128)
-        | (a << 160)
-        | (b << 192)
+        | (ends_at << 44)
+        | (defence_reserve << 80)
+        | (a << 112)
+        | (b << 144)
+        | (claimant << CLAIMANT_AT)
     )
 
 
 @internal
 @pure
 def kind(word: uint256) -> uint256:
-    return word & MASK_8
+    return word & MASK_4
+
+
+@internal
+@pure
+def traces(word: uint256) -> uint256:
+    return (word >> 4) & MASK_4
 
 
 @internal
 @pure
 def demanded_at(word: uint256) -> uint256:
-    return (word >> 8) & MASK_40
+    return (word >> 8) & MASK_36
 
 
 @internal
 @pure
 def ends_at(word: uint256) -> uint256:
-    return (word >> 48) & MASK_40
-
-
-@internal
-@pure
-def allowance(word: uint256) -> uint256:
-    return (word >> 88) & MASK_40
+    return (word >> 44) & MASK_36
 
 
 @internal
 @pure
 def defence_reserve(word: uint256) -> uint256:
-    return (word >> 128) & MASK_32
+    return (word >> 80) & MASK_32
 
 
 @internal
 @pure
 def a(word: uint256) -> uint256:
-    return (word >> 160) & MASK_32
+    return (word >> 112) & MASK_32
 
 
 @internal
 @pure
 def b(word: uint256) -> uint256:
-    return (word >> 192) & MASK_32
+    return (word >> 144) & MASK_32
 
 
 @internal
 @pure
 def standing(word: uint256) -> uint256:
-    return (word >> 224) & MASK_8
+    return (word >> 176) & MASK_4
 
 
 @internal
 @pure
 def candidates(word: uint256) -> uint256:
-    return (word >> 232) & MASK_8
+    return (word >> 180) & MASK_4
+
+
+@internal
+@pure
+def claimant(word: uint256) -> uint256:
+    return (word >> CLAIMANT_AT) & MAX_NUMBER
+
+
+@internal
+@pure
+def credit(word: uint256) -> uint256:
+    return (word >> CREDIT_AT) & MAX_NUMBER
+
+
+@internal
+@pure
+def with_number(word: uint256, at: uint256, number: uint256) -> uint256:
+    return (word & ~(MAX_NUMBER << at)) | (number << at)
 
 
 # ---- FOLD end point: word 32, fold 8 at bit 64, ranges at bit 128
@@ -174,7 +210,7 @@ def fold_ranges(end: bytes32) -> uint256:
 @internal
 @pure
 def fold_kind(end: bytes32) -> uint256:
-    return (convert(end, uint256) >> 64) & MASK_8
+    return (convert(end, uint256) >> 64) & MASK_4
 
 
 @internal

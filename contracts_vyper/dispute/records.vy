@@ -33,8 +33,8 @@ struct DisputeRecord:
     update: bytes32
     word: uint256
 
-# What the update's job says, read once, when the first dispute against the update is opened. word: the number of STEPS
-# and NODES positions demanded (D-4), above it R, A and G, 32 bits each.
+# What the board says of an update, read once, when the first dispute against it is opened. word: the number of STEPS and
+# NODES positions demanded (D-4), R, A, 32 bits each, and the trainer.
 struct Case:
     geometry: uint256
     word: uint256
@@ -44,13 +44,11 @@ struct PositionRecord:
     parent: bytes32
     first: bytes32
     last: bytes32
-    claimant: bytes32
-    credit: bytes32
 
+# the root stands with the position, at the candidate's place
 struct CandidateRecord:
     word: uint256
     position: bytes32
-    root: bytes32
 
 board: public(immutable(IJobBoard))
 verifier: public(immutable(address))
@@ -60,7 +58,9 @@ disputes: HashMap[bytes32, DisputeRecord]
 cases: HashMap[bytes32, Case]
 positions: HashMap[bytes32, PositionRecord]
 candidates: HashMap[bytes32, CandidateRecord]
-candidates_of: public(HashMap[bytes32, HashMap[uint256, bytes32]])
+roots: HashMap[bytes32, HashMap[uint256, bytes32]]
+dispute_count: uint256
+dispute_ids: HashMap[uint256, bytes32]
 is_delegate: public(HashMap[address, HashMap[address, bool]])
 
 
@@ -97,11 +97,11 @@ def _return_bond(job: bytes32, defence: bool, payee: address):
 
 @internal
 @pure
-def _case_word(clocks: uint256) -> uint256:
+def _case_word(clocks: uint256, trainer: address) -> uint256:
     return (
         (job_words.clock(clocks, job_words.RESPONSE) << 32)
         | (job_words.clock(clocks, job_words.ALLOWANCE) << 64)
-        | (job_words.clock(clocks, job_words.RESERVE) << 96)
+        | (convert(trainer, uint256) << 96)
     )
 
 
@@ -125,8 +125,8 @@ def _allowance(case_word: uint256) -> uint256:
 
 @internal
 @pure
-def _reserve(case_word: uint256) -> uint256:
-    return case_word >> 96
+def _trainer(case_word: uint256) -> address:
+    return convert(case_word >> 96, address)
 
 
 # ------------------------------------------------------------------ what follows
@@ -160,24 +160,47 @@ def _tree_height(geometry: uint256, kind: uint256, last: bytes32) -> uint256:
 
 @internal
 @view
-def _above(position: bytes32) -> (bytes32, bool):
-    # the update that a position is demanded against, and whether a candidate above it has fallen (D-16)
+def _fallen_above(position: bytes32, kind: uint256) -> bool:
+    # whether a candidate that a position of this kind hangs under has fallen (D-16)
+    if kind == STEPS:
+        return False
+    candidate: bytes32 = self.positions[position].parent
+    fallen: bool = packing.status(self.candidates[candidate].word) == FALLEN
+    if kind == FOLD:
+        candidate = self.positions[self.candidates[candidate].position].parent
+        fallen = fallen or packing.status(self.candidates[candidate].word) == FALLEN
+    return fallen
+
+
+@internal
+@view
+def _update_of(position: bytes32) -> bytes32:
+    # the update that a position is demanded against
     place: bytes32 = position
-    fallen: bool = False
     for _: uint256 in range(2):
         if packing.kind(self.positions[place].word) == STEPS:
             break
-        candidate: bytes32 = self.positions[place].parent
-        if packing.candidate_status(self.candidates[candidate].word) == FALLEN:
-            fallen = True
-        place = self.candidates[candidate].position
-    return self.positions[place].parent, fallen
+        place = self.candidates[self.positions[place].parent].position
+    return self.positions[place].parent
+
+
+@internal
+@view
+def _root(candidate: bytes32) -> bytes32:
+    return self.roots[self.candidates[candidate].position][packing.place(self.candidates[candidate].word)]
+
+
+@internal
+@pure
+def _candidate_id(position: bytes32, root: bytes32) -> bytes32:
+    # D-5
+    return sha256(concat(position, root))
 
 
 @internal
 @view
 def _is_open(dispute: bytes32) -> bool:
-    return packing.dispute_status(self.disputes[dispute].word) == OPEN
+    return packing.status(self.disputes[dispute].word) == OPEN
 
 
 @internal
@@ -205,6 +228,19 @@ def _is_ended_and_empty(position: bytes32) -> bool:
     return packing.standing(word) == 0 and block.timestamp > packing.ends_at(word)
 
 
+@internal
+@view
+def _claimant(position: bytes32) -> bytes32:
+    return self.dispute_ids[packing.claimant(self.positions[position].word)]
+
+
+@internal
+@view
+def _credit(position: bytes32) -> bytes32:
+    # zero where nothing has fallen
+    return self.dispute_ids[packing.credit(self.positions[position].word)]
+
+
 # ------------------------------------------------------------------ demands
 
 
@@ -224,22 +260,27 @@ def _demand(
     position: bytes32 = self._position_id(parent, kind, a, b)
     if self.positions[position].word == 0:
         case_word: uint256 = self.cases[update].word
-        allowance: uint256 = 0
+        traces: uint256 = 0
         if kind != FOLD:
             case_word = unsafe_add(case_word, 1)
             self.cases[update].word = case_word
-            allowance = self._allowance(case_word) * min(self._traces(case_word), 4)
+            traces = min(self._traces(case_word), 4)
+        allowance: uint256 = self._allowance(case_word) * traces
         ends_at: uint256 = block.timestamp + allowance + self._response(case_word) + defence_reserve
+        number: uint256 = packing.number(self.disputes[dispute].word)
         self.positions[position].word = packing.position(
-            kind, block.timestamp, ends_at, allowance, defence_reserve, a, b
+            kind, traces, block.timestamp, ends_at, defence_reserve, a, b, number
         )
         self.positions[position].parent = parent
         if kind != FOLD:
             self.positions[position].first = first
         self.positions[position].last = last
-        self.positions[position].claimant = dispute
-    elif self._reserved_at(dispute) < self._reserved_at(self.positions[position].claimant):
-        self.positions[position].claimant = dispute
+    elif self._reserved_at(dispute) < self._reserved_at(self._claimant(position)):
+        self.positions[position].word = packing.with_number(
+            self.positions[position].word,
+            packing.CLAIMANT_AT,
+            packing.number(self.disputes[dispute].word),
+        )
     log ICourt.Demanded(
         position=position, dispute=dispute, update=update, ends_at=packing.ends_at(self.positions[position].word)
     )
@@ -282,7 +323,7 @@ def dispute(id: bytes32) -> ICourt.Dispute:
         challenger=packing.poster(word),
         reserved_at=self._reserved_at(id) if word != 0 else 0,
         opened_at=packing.since(word),
-        status=packing.dispute_status(word),
+        status=packing.status(word),
     )
 
 
@@ -304,13 +345,13 @@ def position(id: bytes32) -> ICourt.Position:
         last=p.last,
         demanded_at=packing.demanded_at(p.word),
         ends_at=packing.ends_at(p.word),
-        allowance=packing.allowance(p.word),
+        allowance=packing.traces(p.word) * self._allowance(self.cases[self._update_of(id)].word),
         defence_reserve=packing.defence_reserve(p.word),
         standing=packing.standing(p.word),
         candidates=packing.candidates(p.word),
         covered=p.word & packing.COVERED != 0,
-        claimant=p.claimant,
-        credit=p.credit,
+        claimant=self._claimant(id),
+        credit=self._credit(id),
     )
 
 
@@ -325,12 +366,26 @@ def candidate(id: bytes32) -> ICourt.Candidate:
     c: CandidateRecord = self.candidates[id]
     return ICourt.Candidate(
         position=c.position,
-        root=c.root,
+        root=self._root(id),
         poster=packing.poster(c.word),
         posted_at=packing.since(c.word),
-        status=packing.candidate_status(c.word),
+        status=packing.status(c.word),
         bonded=c.word & packing.BONDED != 0,
     )
+
+
+@external
+@view
+def candidates_of(position: bytes32, place: uint256) -> bytes32:
+    """
+    @notice A candidate of a position, fallen ones included, oldest first (D-5).
+    @param position Position id.
+    @param place From 0.
+    @return candidate Candidate id; zero past the last.
+    """
+    if place >= packing.candidates(self.positions[position].word):
+        return empty(bytes32)
+    return self._candidate_id(position, self.roots[position][place])
 
 
 @external
