@@ -6,7 +6,6 @@ things are in `protocol.game.model_play`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 
@@ -15,6 +14,7 @@ from protocol.errors import MalformedError, RefusedError
 from protocol.game import clock
 from protocol.game.ids import NO_UPDATE, PAGE_LEVELS, Kind, candidate_id, dispute_id, position_id
 from protocol.game.model_board import Board, require
+from protocol.game.model_records import Branch, Candidate, Dispute, Position, Reservation
 from protocol.game.moves import Commit, Open, Reserve
 from protocol.game.view import Cursor, DisputeStatus, Turn
 from protocol.job import Job
@@ -22,76 +22,6 @@ from protocol.numerics.accumulator import BYTES, EMPTY, Accumulator
 
 MOST_CANDIDATES: Final = 8
 PAGE_BYTES: Final = 256
-
-
-@dataclass(slots=True)
-class Reservation:
-    """D-1."""
-
-    job: bytes
-    time: int
-    opened: bool = False
-
-
-@dataclass(slots=True)
-class Dispute:
-    """D-2. `demands` holds the time of each demand of this dispute, in order."""
-
-    update: bytes
-    segment: int
-    challenger: bytes
-    reserved_at: int
-    status: DisputeStatus = DisputeStatus.OPEN
-    demands: dict[bytes, int] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Position:
-    """D-3, D-4. `credit` is the dispute credited with the last fall at it."""
-
-    parent: bytes
-    kind: Kind
-    a: int
-    b: int
-    update: bytes
-    segment: int
-    first: bytes
-    last: bytes
-    word: int
-    fold: int
-    ranges: int
-    demanded_at: int
-    allowance: int
-    ends_at: int
-    reserve: int
-    claimant: bytes
-    own_posted: bool = False
-    candidates: list[bytes] = field(default_factory=list)
-    credit: bytes | None = None
-
-
-@dataclass(slots=True)
-class Candidate:
-    """D-5. `bonded` while a defence bond is held for it."""
-
-    position: bytes
-    root: bytes
-    height: int
-    poster: bytes
-    posted_at: int
-    bonded: bool
-    fallen: bool = False
-
-
-@dataclass(slots=True)
-class Branch:
-    """D-7. `moved_at` is None before the first move."""
-
-    cursor: Cursor
-    challenger_reserve: int
-    defender_reserve: int
-    moved_at: int | None = None
-    demanded: bytes | None = None
 
 
 class Court:

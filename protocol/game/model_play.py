@@ -10,7 +10,8 @@ from protocol.commitments.tree import ZERO, verify
 from protocol.errors import RefusedError
 from protocol.game.ids import Kind
 from protocol.game.model_board import require
-from protocol.game.model_court import PAGE_BYTES, Branch, Candidate, Court, Position
+from protocol.game.model_court import PAGE_BYTES, Court
+from protocol.game.model_records import Branch, Candidate, Position
 from protocol.game.moves import Prove, Select, SelectStep, SelectWord
 from protocol.game.view import Cursor, DisputeStatus, Turn
 from protocol.program import leaf as leaves
