@@ -20,7 +20,10 @@ from protocol.program.lint import check_program
 from prover.engine.executor import Executor
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
+
+OPTIMIZER_PREFIX = "optimizer."
+"""What the names of the optimizer's slots begin with (lowering.md)."""
 
 
 def make_executor(folder: JobFolder, *, threads: int = 1) -> Executor:
@@ -145,6 +148,21 @@ def open_job(contracts: Contracts, folder: JobFolder, path: Path | None = None) 
     send_move(contracts, OpenJob(terms=job))
 
 
+def named_tensors(folder: JobFolder, state: Sequence[Words]) -> dict[str, Tensor]:
+    """Return parameters and buffers of a state as torch tensors, by their names in the module.
+
+    Args:
+        state: flat uint32 words of every slot.
+    """
+    from prover.capture.result import tensor_of
+
+    return {
+        slot["name"]: tensor_of(words, slot["shape"], slot["dtype"])
+        for slot, words in zip(folder.manifest["slots"], state, strict=True)
+        if not slot["name"].startswith(OPTIMIZER_PREFIX)
+    }
+
+
 def load_module_state(folder: JobFolder, module: nn.Module, state: Sequence[Words]) -> None:
     """Write the parameters and buffers of a state into an ordinary module, in place.
 
@@ -155,18 +173,11 @@ def load_module_state(folder: JobFolder, module: nn.Module, state: Sequence[Word
     Raises:
         MismatchError: the module's tensors are not those that were captured.
     """
-    from prover.capture.result import tensor_of
-
-    own = module.state_dict()
-    loaded = {
-        slot["name"]: tensor_of(words, slot["shape"], slot["dtype"])
-        for slot, words in zip(folder.manifest["slots"], state, strict=True)
-        if slot["name"] in own
-    }
-    shapes = {name: tensor.shape for name, tensor in own.items()}
-    if shapes != {name: tensor.shape for name, tensor in loaded.items()}:
+    loaded = named_tensors(folder, state)
+    own = {name: tensor.shape for name, tensor in module.state_dict().items()}
+    if own != {name: tensor.shape for name, tensor in loaded.items()}:
         raise MismatchError(
-            f"the module has tensors {shapes}, which are not those of the job; load into the module that "
+            f"the module has tensors {own}, which are not those of the job; load into the module that "
             "was captured"
         )
     module.load_state_dict(loaded)

@@ -1,8 +1,8 @@
 """Checkpoints on disk: the state after each segment, by its root, so that none can be taken for another.
 
 A file is ``<segments done>-<state root>.safetensors``: uint32 words of every slot by number, and in its
-metadata the root it was trained from and the losses. It is written aside and moved into place, so that a crash
-leaves no half one.
+metadata the root it was trained from and the losses. It is written aside and moved into place: a crash leaves
+no half one.
 """
 
 from __future__ import annotations

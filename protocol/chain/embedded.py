@@ -199,7 +199,7 @@ class EmbeddedChain:
         return "0x0"
 
     def _increase_time(self, seconds: int | str) -> int:
-        # Blocks are at least a second apart, so the chain may be ahead of the clock: move on from where it is.
+        # Blocks are at least a second apart: the chain may be ahead of the clock. Move on from where it is.
         ahead = max(self._block("latest")["timestamp"] - int(time.time()) - self._offset, 0)
         self._offset += ahead + (int(seconds, 16) if isinstance(seconds, str) else seconds)
         return self._offset

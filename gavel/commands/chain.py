@@ -1,0 +1,84 @@
+"""`gavel devnet` and `gavel deploy`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gavel.commands.shared import PATH, key_option, logger, private_key, rpc_option
+
+HANDED_OUT = 10_000 * 10**18
+
+
+@click.command()
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), default=8545, show_default=True, help="On 127.0.0.1; 0 for any."
+)
+@click.option(
+    "--accounts", type=click.IntRange(1, 100), default=10, show_default=True, help="Prefunded accounts."
+)
+@click.option(
+    "--block-time",
+    type=click.FloatRange(min=0.05),
+    default=1.0,
+    show_default=True,
+    help="Seconds between empty blocks, which keep the chain's clock going.",
+)
+def devnet(port: int, accounts: int, block_time: float) -> None:
+    """Serve an embedded chain as JSON-RPC on 127.0.0.1, for trying things out.
+
+    It prints accounts with their private keys. They are the ones that every Ethereum development tool prints,
+    so they are worthless anywhere else. The chain is gone when the command ends.
+    """
+    from eth_account import Account
+
+    from protocol.chain.devnet import Devnet
+    from protocol.chain.embedded import EmbeddedChain
+
+    chain = EmbeddedChain(accounts=accounts)
+    server = Devnet(chain, port=port, block_time=block_time)
+    for key in chain.keys:
+        click.echo(f"{Account.from_key(key).address} 0x{key.hex()}")
+    click.echo(f"chain {chain.chain_id} at {server.url}")
+    try:
+        server.serve()
+    except KeyboardInterrupt:
+        click.echo("stopped")
+
+
+@click.command()
+@rpc_option
+@key_option
+@click.option("--out", type=PATH, default=Path("deployment.json"), show_default=True, help="Deployment file.")
+@click.option(
+    "--token", default=None, metavar="ADDRESS", help="ERC-20 for bonds; a new one is made unless given."
+)
+@click.option(
+    "--give",
+    multiple=True,
+    metavar="ADDRESS",
+    help=f"Send {HANDED_OUT // 10**18:,} of the new token to an address; may be repeated.",
+)
+def deploy(rpc: str, key_file: Path | None, out: Path, token: str | None, give: tuple[str, ...]) -> None:
+    """Deploy bond token, step verifier, job board and court, and write their addresses to a file."""
+    from eth_utils.address import is_address
+
+    from protocol.chain import deployment
+    from protocol.chain.client import Client
+    from protocol.errors import UsageError
+
+    for address in (*give, *([token] if token else [])):
+        if not is_address(address):
+            raise UsageError(f"{address!r} is not an address; write 0x and 40 hexadecimal digits")
+    if token and give:
+        raise UsageError("--give hands out a new token; leave out --token, or send the tokens yourself")
+    log = logger("deploy")
+    contracts = deployment.deploy(Client.connect(rpc, key=private_key(key_file)), token=token)
+    for address in give:
+        contracts.token.send("transfer", address, HANDED_OUT)
+        log(f"{HANDED_OUT // 10**18:,} bond tokens to {address}")
+    contracts.deployment.save(out)
+    for name in ("token", "verifier", "board", "court"):
+        log(f"{name} at {getattr(contracts.deployment, name)}")
+    log(f"code on chain checked; wrote {out}")
