@@ -89,6 +89,7 @@ class Lockstep(Model):
     Attributes:
         contracts: the same game on an EVM.
         accepted, refused: how many moves of each kind were.
+        gas: of each accepted move, in order, with 21,000 and calldata, without the floor price.
         every: everything is compared after each so many moves, and by `compare`.
     """
 
@@ -102,6 +103,7 @@ class Lockstep(Model):
         )
         self.accepted: Counter[str] = Counter()
         self.refused: Counter[tuple[str, str]] = Counter()
+        self.gas: list[tuple[str, int]] = []
         self.every = every
         self._made = 0
         self._parties: set[bytes] = {BURN}
@@ -141,6 +143,7 @@ class Lockstep(Model):
         self._made += 1
         if reason is None:
             self.accepted[kind] += 1
+            self.gas.append((kind, self.contracts.gas))
             self._record(move)
             self._logged.take(events)
             if isinstance(move, m.Prove):

@@ -1,0 +1,293 @@
+"""A captured training as a job to dispute about: a real program and trace, trees as on a public chain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from protocol.commitments.tensor import tensor_root
+from protocol.commitments.tree import Tree, height
+from protocol.game import moves as m
+from protocol.game.openings import Openings
+from protocol.game.trace import Trace, Words
+from protocol.job import Geometry, Job, load_preset
+from protocol.numerics.accumulator import Accumulator, exact_word
+from protocol.numerics.opcodes import Fold
+from protocol.program.address import n_ranges
+from protocol.program.descriptor import Node
+from prover.capture import capture
+from prover.engine.executor import Executor
+from prover.engine.trace import Hooks, ReplayTrace
+from tests.support.game import PARTIES, PURSE, REQUESTER, Table
+from tests.support.lockstep import Lockstep
+from tests.support.programs import Example
+
+FEATURES, HIDDEN, CLASSES = 64, 96, 10
+ROWS, BATCH, STEPS, STRIDE = 50, 40, 4, 2
+LIE_AT = 1
+"""The last step of the first segment, so that what goes wrong there is in the posted state."""
+
+
+class Classifier(nn.Module):
+    """Two layers, the demo's but for the widths; the first one's bias may be frozen, and is carried then."""
+
+    def __init__(self, *, frozen: bool) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(FEATURES, HIDDEN)
+        self.output = nn.Linear(HIDDEN, CLASSES)
+        self.hidden.bias.requires_grad_(not frozen)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        logits: Tensor = self.output(torch.relu(self.hidden(pixels)))
+        return logits
+
+
+Optimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training that a job was made of.
+
+    Attributes:
+        truth: trees over the right trajectory.
+    """
+
+    example: Example
+    executor: Executor
+    truth: Openings
+
+    @property
+    def geometry(self) -> Geometry:
+        """Sizes and tree shapes of the job."""
+        return self.truth.geometry
+
+    def node(self, number: int) -> Node:
+        """One node of the step."""
+        return self.example.program.nodes[number]
+
+    def ranges(self, number: int) -> int:
+        """R of a node; 1 for a fold that is recomputed whole."""
+        return n_ranges(self.node(number), self.geometry.range_log2)
+
+    def trace(self, hooks: Hooks | None = None) -> ReplayTrace:
+        """The trajectory of a party."""
+        return ReplayTrace(
+            self.executor,
+            state=self.example.state,
+            first_step=0,
+            stride=STRIDE,
+            n_steps=STEPS,
+            range_log2=self.geometry.range_log2,
+            hooks=hooks,
+        )
+
+    def openings(self, trace: Trace) -> Openings:
+        """Trees over a trace."""
+        return Openings(geometry=self.geometry, program=self.example.program, trace=trace)
+
+    def table(self, *honest: bytes, every: int = 3) -> Table:
+        """An open and funded job, with the contracts following."""
+        preset, model = load_preset("minimal"), Lockstep(every=every)
+        for party in PARTIES:
+            model.mint(party, PURSE)
+        job = Job(
+            chain_id=model.board.chain_id,
+            board=model.board.address,
+            requester=REQUESTER,
+            salt=bytes(32),
+            manifest=bytes(32),
+            program_root=self.truth.program_tree().root,
+            inputs_root=self.truth.inputs_tree().root,
+            genesis=self.truth.trace.state_root(0),
+            seed=self.example.seed,
+            geometry=self.geometry,
+            clocks=preset.clocks,
+            expiry=model.now() + 10**6,
+            money=preset.money,
+        )
+        at = Table(example=self.example, job=job, model=model, truth=self.truth, honest=frozenset(honest))
+        at.send(REQUESTER, m.OpenJob(terms=job))
+        return at
+
+
+def training(optimizer: Optimizer, *, frozen: bool) -> Training:
+    """Capture a training and replay nothing of it yet."""
+    torch.manual_seed(5)
+    rng = np.random.default_rng(5)
+    captured = capture(
+        module=Classifier(frozen=frozen),
+        loss=nn.CrossEntropyLoss(),
+        optimizer=optimizer,
+        columns={
+            "pixels": (rng.integers(0, 17, (ROWS, FEATURES)) / 16).astype(np.float32),
+            "digit": rng.integers(0, CLASSES, ROWS),
+        },
+        batch=BATCH,
+        steps=STEPS,
+    )
+    preset = load_preset("full")
+    example = Example(
+        program=captured.program,
+        inputs=tuple(captured.inputs),
+        state=tuple(captured.state),
+        seed=bytes(range(32)),
+        n_rows=ROWS,
+        batch=BATCH,
+        range_log2=preset.range_log2,
+    )
+    interpreter = example.interpreter()
+    geometry = Geometry(
+        n_nodes=len(example.program.nodes),
+        n_slots=len(example.program.slots),
+        n_inputs=len(example.inputs),
+        n_rows=ROWS,
+        batch=BATCH,
+        steps=STEPS,
+        stride=STRIDE,
+        max_segments=preset.max_segments,
+        tensor_height=interpreter.tensor_height,
+        input_height=interpreter.input_height,
+        fanout_log2=preset.fanout_log2,
+        range_log2=preset.range_log2,
+    )
+    executor = Executor(
+        example.program,
+        inputs=example.inputs,
+        seed=example.seed,
+        n_rows=ROWS,
+        batch=BATCH,
+        tensor_height=interpreter.tensor_height,
+    )
+    honest = ReplayTrace(
+        executor,
+        state=example.state,
+        first_step=0,
+        stride=STRIDE,
+        n_steps=STEPS,
+        range_log2=preset.range_log2,
+    )
+    truth = Openings(geometry=geometry, program=example.program, trace=honest)
+    return Training(example=example, executor=executor, truth=truth)
+
+
+# -------------------------------------------------------------------- lies
+
+
+class WrongWord(Hooks):
+    """One wrong word of one node, with partial sums that lead to it; one slot shows that something is wrong.
+
+    Attributes:
+        range: the first wrong leaf of the word's fold tree, from 1.
+    """
+
+    def __init__(self, node: int, word: int, *, range_number: int = 1, slot: int = 0) -> None:
+        self.node, self.word, self.range, self.slot = node, word, range_number, slot
+
+    def output(self, step: int, node: int, words: Words) -> Words:
+        if (step, node) != (LIE_AT, self.node):
+            return words
+        wrong = words.copy()
+        wrong[self.word] ^= 1
+        return wrong
+
+    def next_state(self, step: int, slot: int, words: Words) -> Words:
+        return flipped(words) if (step, slot) == (LIE_AT, self.slot) else words
+
+    def accumulators(
+        self, step: int, node: int, word: int, accumulators: list[Accumulator]
+    ) -> list[Accumulator]:
+        if (step, node, word) != (LIE_AT, self.node, self.word):
+            return accumulators
+        total = accumulators[-1]
+        flags, wanted = exact_word(total.finish(Fold.SUM) ^ 1)
+        return [
+            a if i < self.range else a.add(flags, wanted - total.value) for i, a in enumerate(accumulators)
+        ]
+
+
+class WrongSlot(Hooks):
+    """A slot of the next state that is not what the link table names."""
+
+    def __init__(self, slot: int, *, word: int = 0) -> None:
+        self.slot, self.word = slot, word
+
+    def next_state(self, step: int, slot: int, words: Words) -> Words:
+        return flipped(words, self.word) if (step, slot) == (LIE_AT, self.slot) else words
+
+
+def flipped(words: Words, word: int = 0) -> Words:
+    """The words with one bit changed, another one than `WrongWord` changes."""
+    wrong = words.copy()
+    wrong[word] ^= 2
+    return wrong
+
+
+class Misshapen:
+    """A trace, but for the words of one node or the slots after the step; they may be too many or too few."""
+
+    def __init__(
+        self,
+        trace: ReplayTrace,
+        geometry: Geometry,
+        *,
+        node: int | None = None,
+        change: Callable[[Words], Words] | None = None,
+        more_slots: Sequence[Words] = (),
+        wrong_slot: int | None = 0,
+    ) -> None:
+        self._trace, self._geometry, self._wrong = trace, geometry, wrong_slot
+        self._node, self._change, self._more = node, change, list(more_slots)
+
+    def state_words(self, step: int) -> Sequence[Words]:
+        """The slots, after the step one of them wrong and more of them if there are to be more."""
+        slots = list(self._trace.state_words(step))
+        if step <= LIE_AT:
+            return slots
+        if self._wrong is not None:
+            slots[self._wrong] = flipped(slots[self._wrong])
+        return [*slots, *self._more]
+
+    def state_root(self, step: int) -> bytes:
+        """Root of them."""
+        roots = [tensor_root(words, self._geometry.tensor_height) for words in self.state_words(step)]
+        return Tree(roots, height(self._geometry.n_slots)).root
+
+    def node_words(self, step: int, node: int) -> Words:
+        """The words of a node, changed where they are to be."""
+        words = self._trace.node_words(step, node)
+        return words if self._change is None or (step, node) != (LIE_AT, self._node) else self._change(words)
+
+    def node_roots(self, step: int) -> Sequence[bytes]:
+        """Leaves of the nodes tree."""
+        roots = [*list(self._trace.node_roots(step))[:-1], self.state_root(step + 1)]
+        if step == LIE_AT and self._node is not None:
+            changed = self.node_words(step, self._node)
+            roots[self._node] = tensor_root(changed, self._geometry.tensor_height)
+        return roots
+
+    def accumulators(self, step: int, node: int, word: int) -> Sequence[Accumulator]:
+        """As the trace has them."""
+        return self._trace.accumulators(step, node, word)
+
+    def input_words(self, input_id: int) -> Words:
+        """As the trace has them."""
+        return self._trace.input_words(input_id)
+
+
+def kinds(training_: Training) -> dict[str, int]:
+    """One node of each kind: fold, code and what it reads, and whether its fold is bisected."""
+    found: dict[str, int] = {}
+    for number, node in enumerate(training_.example.program.nodes):
+        leaves = ",".join(
+            f"{leaf.kind.name}{f'-{leaf.source.name}' if leaf.kind == 0 else ''}"
+            f"{'-gathered' if leaf.gather_dim != 0xFF else ''}"
+            for leaf in node.leaves
+        )
+        long = "-long" if training_.ranges(number) > 1 else ""
+        found.setdefault(f"{Fold(node.fold).name}{long}-{bytes(node.code).hex()}({leaves})", number)
+    return found
