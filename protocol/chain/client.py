@@ -8,6 +8,7 @@ depends on when it is asked. A transaction that fails on chain raises the reason
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
@@ -241,7 +242,8 @@ class Client:
         replay["value"] = request["value"]
         if "to" in request:
             replay["to"] = request["to"]
-        self._eth_call(replay, receipt["blockNumber"])
+        with suppress(ChainError):  # only a refusal says why
+            self._eth_call(replay, receipt["blockNumber"])
         out_of_gas = int(receipt["gasUsed"]) >= int(request["gas"])
         why = "it ran out of gas" if out_of_gas else "its reason does not show when it is replayed"
         raise ChainError(

@@ -111,8 +111,10 @@ class EmbeddedChain:
         Raises:
             RpcError: unknown method, wrong parameters, a transaction that is not valid, a call that reverts.
         """
+        from eth_keys.exceptions import BadSignature
         from eth_tester.exceptions import BlockNotFound, ValidationError
         from eth_utils.exceptions import ValidationError as EvmValidationError
+        from rlp.exceptions import RLPException  # type: ignore[import-untyped]
 
         handler = self._methods.get(method)
         if handler is None:
@@ -122,7 +124,7 @@ class EmbeddedChain:
                 return handler(*params)
         except BlockNotFound as error:
             raise RpcError(-32001, str(error)) from error
-        except (ValidationError, EvmValidationError) as error:
+        except (ValidationError, EvmValidationError, RLPException, BadSignature) as error:
             raise RpcError(-32003, f"transaction refused: {error}") from error
         except (TypeError, ValueError, KeyError, IndexError) as error:
             raise RpcError(-32602, f"{method}: parameters not understood ({error})") from error
