@@ -108,6 +108,7 @@ class DefenderAgent:
             hooks=hooks,
         )
         self.openings = Openings(geometry=geometry, program=folder.program, trace=self._trace)
+        self._remembered: set[tuple[int, bytes]] = set()
         account = contracts.account
         self._me = Defender(
             address=account, trainer=trainer or account, job=folder.job, openings=self.openings
@@ -134,6 +135,9 @@ class DefenderAgent:
                 continue
             for place, root in enumerate((update.first_state, *update.states)):
                 segments = update.first_segment + place
+                if (segments, root) in self._remembered:
+                    continue
+                self._remembered.add((segments, root))
                 state = self._store.load(segments, root)
                 if state is not None:
                     self._trace.remember(min(segments * geometry.stride, geometry.steps), state)

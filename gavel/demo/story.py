@@ -120,6 +120,7 @@ class Story:
     # ---------------------------------------------------------------- opening
 
     def _deploy(self) -> None:
+        self._say("deployer", "compiles the contracts (kept for the next time)")
         self._deployer = deploy(self._clients["deployer"])
         deployment = self._deployer.deployment
         self._contracts = {who: Contracts.bind(self._clients[who], deployment) for who in ROLES}
@@ -128,6 +129,7 @@ class Story:
         self._say("deployer", "deployed token, step verifier, job board and court; code on chain checked")
 
     def _open(self) -> None:
+        self._say(REQUESTER, "traces one training step of the nn.Module, loss and optimizer")
         self._job = make_job(
             model.digits_classifier(self._seed),
             contracts=self._contracts[REQUESTER],
