@@ -324,6 +324,17 @@ def silenced(player: Player, *, after: int) -> Player:
     return turn
 
 
+def holding_back(player: Player, kinds: type | tuple[type, ...], held: list[tuple[bytes, m.Move]]) -> Player:
+    """A player whose moves of these kinds are put down in `held`, each turn anew, instead of made."""
+
+    def turn(model: Model) -> list[tuple[bytes, m.Move]]:
+        moves = list(player(model))
+        held[:] = [sent for sent in moves if isinstance(sent[1], kinds)]
+        return [sent for sent in moves if not isinstance(sent[1], kinds)]
+
+    return turn
+
+
 def settled_by(at: Table, update: bytes) -> int:
     """I-7: the time by which a wrong update has fallen if it is disputed by its deadline."""
     return rules.fall_limit(at.model, update)
