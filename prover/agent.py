@@ -14,11 +14,12 @@ from protocol.chain.moves import ensure_allowance, send_move
 from protocol.errors import ChainError, RefusedError
 from protocol.game.moves import Claim, Commit, Lease, Move, Post, Reclaim, Withdraw
 from protocol.game.openings import Openings
+from protocol.game.trace import HONEST, Hooks
 from protocol.game.view import UpdateInfo, UpdateStatus
 from protocol.job_folder import JobFolder
 from prover.defence import Defender, defend, freed
 from prover.engine.executor import Executor
-from prover.engine.trace import Hooks, ReplayTrace
+from prover.engine.trace import ReplayTrace
 from prover.store import CheckpointStore
 
 Log = Callable[[str], None]
@@ -82,7 +83,7 @@ class DefenderAgent:
         store: CheckpointStore,
         log: Log,
         trainer: bytes | None = None,
-        hooks: Hooks | None = None,
+        hooks: Hooks = HONEST,
     ) -> None:
         """Check the contracts and bind to a client with the defender's key.
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from protocol.commitments.tensor import Words
 from protocol.errors import MismatchError, UsageError
+from protocol.game.trace import HONEST, Hooks
 from protocol.job_folder import JobFolder
 from prover.engine.executor import Executor
 from prover.engine.hashing import state_root
-from prover.engine.trace import Hooks
+from prover.engine.trace import replay_segment
 from prover.store import CheckpointStore
 
 
@@ -39,7 +40,7 @@ class Trainer:
     """Trains one job, storing the state after each segment."""
 
     def __init__(
-        self, *, folder: JobFolder, executor: Executor, store: CheckpointStore, hooks: Hooks | None = None
+        self, *, folder: JobFolder, executor: Executor, store: CheckpointStore, hooks: Hooks = HONEST
     ) -> None:
         """Bind the parts; nothing runs yet.
 
@@ -63,7 +64,7 @@ class Trainer:
             return stored
         known, state = self._latest_replayed(segments)
         for number in range(known, segments):
-            state, _ = self._run(state, number, None, None)
+            state, _ = self._run(state, number, HONEST)
         found = self._root(state)
         if found != root:
             raise MismatchError(
@@ -114,22 +115,8 @@ class Trainer:
         return state_root(state, geometry.tensor_height, geometry.n_slots)
 
     def _run(
-        self, state: Sequence[Words], segment: int, hooks: Hooks | None, progress: Progress | None
-    ) -> tuple[Sequence[Words], list[float]]:
+        self, state: Sequence[Words], segment: int, hooks: Hooks, progress: Progress | None = None
+    ) -> tuple[list[Words], list[float]]:
         geometry = self._folder.job.geometry
-        first, losses = segment * geometry.stride, []
-        for step in range(first, first + geometry.steps_of(segment)):
-            result = self._executor.run(state, step, keep_outputs=False, hook=_output_hook(hooks, step))
-            state = result.next_state
-            if hooks is not None:
-                state = [hooks.next_state(step, slot, words) for slot, words in enumerate(state)]
-            losses.append(result.loss)
-            if progress is not None:
-                progress(step, result.loss)
-        return state, losses
-
-
-def _output_hook(hooks: Hooks | None, step: int) -> Callable[[int, Words], Words] | None:
-    if hooks is None:
-        return None
-    return lambda node, words: hooks.output(step, node, words)
+        first, steps = segment * geometry.stride, geometry.steps_of(segment)
+        return replay_segment(self._executor, state, first, steps, hooks=hooks, progress=progress)

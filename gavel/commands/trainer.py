@@ -22,8 +22,8 @@ from gavel.commands.shared import (
 from protocol.errors import UsageError
 
 if TYPE_CHECKING:
+    from protocol.game.trace import Hooks
     from protocol.job_folder import JobFolder
-    from prover.engine.trace import Hooks
     from prover.store import CheckpointStore
 
 hooks_option = click.option(
@@ -31,19 +31,19 @@ hooks_option = click.option(
     default=None,
     metavar="MODULE:FACTORY",
     help="For drills on a development chain: a function of the job folder that returns "
-    "prover.engine.trace.Hooks, which depart from the program. Whoever uses it on a real job loses the bond.",
+    "protocol.game.trace.Hooks, which depart from the program. Whoever uses it on a real job loses the bond.",
 )
 
 
-def _hooks(place: str | None, folder: JobFolder) -> Hooks | None:
+def _hooks(place: str | None, folder: JobFolder) -> Hooks:
     from gavel.setup import load_object
-    from prover.engine.trace import Hooks
+    from protocol.game.trace import HONEST, Hooks
 
     if place is None:
-        return None
+        return HONEST
     made = load_object(place)(folder)
     if not isinstance(made, Hooks):
-        raise UsageError(f"{place!r} made {type(made).__name__}, not prover.engine.trace.Hooks")
+        raise UsageError(f"{place!r} made {type(made).__name__}, not protocol.game.trace.Hooks")
     return made
 
 

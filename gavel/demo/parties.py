@@ -9,9 +9,9 @@ from gavel.jobs import make_executor
 from protocol.chain.deployment import Contracts
 from protocol.chain.moves import send_move
 from protocol.game.moves import Release
+from protocol.game.trace import HONEST, Hooks
 from protocol.job_folder import JobFolder
 from prover.agent import DefenderAgent, TrainerAccount
-from prover.engine.trace import Hooks
 from prover.store import CheckpointStore
 from prover.trainer import Segment, Trainer
 
@@ -29,7 +29,7 @@ class TrainingParty:
         folder: JobFolder,
         path: Path,
         log: Log,
-        hooks: Hooks | None = None,
+        hooks: Hooks = HONEST,
     ) -> None:
         """Bind a trainer to its account.
 

@@ -30,16 +30,16 @@ from protocol.chain.embedded import EmbeddedChain, EmbeddedProvider
 from protocol.chain.moves import send_move
 from protocol.errors import MismatchError
 from protocol.game.moves import Prove, Withdraw
+from protocol.game.trace import HONEST, Hooks
 from protocol.game.view import DisputeStatus, UpdateStatus
 from protocol.job import load_preset
 from protocol.job_folder import JobFolder
-from prover.engine.trace import Hooks
 from prover.trainer import Segment
 
 STRIDE: Final = 20
 BATCH: Final = 64
 SEGMENTS: Final = 40
-HONEST: Final = 6
+FIRST_SEGMENTS: Final = 6
 """Segments that the first trainer posts."""
 
 CHEATED: Final = (3, 2)
@@ -100,8 +100,8 @@ class Story:
             self._deploy()
             before = self._balances()
             self._open()
-        with self._timed("honest", f"2. An honest trainer posts segments 1 to {HONEST}"):
-            self._train(self._party(FIRST), HONEST)
+        with self._timed("honest", f"2. An honest trainer posts segments 1 to {FIRST_SEGMENTS}"):
+            self._train(self._party(FIRST), FIRST_SEGMENTS)
             self._parties[FIRST].release()
             self._watch_until_idle()
         with self._timed("dispute", "3. A cheating trainer builds on them; the watcher disputes"):
@@ -109,8 +109,8 @@ class Story:
             for segments in CHEATED:
                 self._train(cheat, segments)
             evidence = self._dispute(cheat)
-        with self._timed("finish", f"4. Another trainer resumes from segment {HONEST} and finishes"):
-            self._train(self._party(SECOND), SEGMENTS - HONEST)
+        with self._timed("finish", f"4. Another trainer resumes from segment {FIRST_SEGMENTS} and finishes"):
+            self._train(self._party(SECOND), SEGMENTS - FIRST_SEGMENTS)
             self._watch_until_idle()
         with self._timed("settle", "5. The challenge window passes; rewards are claimed, the model loads"):
             self._collect()
@@ -170,7 +170,7 @@ class Story:
 
     # ---------------------------------------------------------------- training and disputes
 
-    def _party(self, who: str, hooks: Hooks | None = None) -> TrainingParty:
+    def _party(self, who: str, hooks: Hooks = HONEST) -> TrainingParty:
         party = TrainingParty(
             name=who,
             contracts=self._contracts[who],

@@ -53,8 +53,7 @@ class ToyTrace:
         self._run_to(step + 1)
         state, nodes = self._states[step], self._nodes[step]
         honest = self._interpreter.accumulators(step, node, word, state=state, nodes=nodes)
-        hook = self._hooks.accumulators
-        return honest if hook is None else hook(step, node, word, honest)
+        return self._hooks.accumulators(step, node, word, honest)
 
     def input_words(self, input_id: int) -> Words:
         """One input of the job (C-7)."""
@@ -77,13 +76,9 @@ class ToyTrace:
             state, nodes = self._states[now], list[Words]()
             for number in range(len(program.nodes)):
                 words = self._interpreter.node_words(now, number, state=state, nodes=nodes)
-                if self._hooks.output is not None:
-                    words = self._hooks.output(now, number, words)
-                nodes.append(words)
+                nodes.append(self._hooks.output(now, number, words))
             after = [
                 nodes[link] if link < len(nodes) else state[slot] for slot, link in enumerate(program.links)
             ]
-            if self._hooks.next_state is not None:
-                after = self._hooks.next_state(now, after)
             self._nodes.append(nodes)
-            self._states.append(after)
+            self._states.append(self._hooks.next_state(now, after))

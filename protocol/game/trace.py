@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,17 +55,19 @@ AccumulatorsHook = Callable[[int, int, int, list[Accumulator]], list[Accumulator
 class Hooks:
     """How a trace deviates from the honest one: an adversary is honest code with a hook.
 
-    Whatever is computed later is computed from what the hook returned, so a liar is consistent.
+    Whatever is computed later is computed from what a hook returned, so a liar is consistent. Hooks must not
+    write into what they are given, and must give the same answer whenever they are asked.
 
-    Attributes (None changes nothing):
-        output: (step, node, its words) -> its words; a longer or shorter array makes false padding.
+    Attributes (left out, one changes nothing):
+        output: (step, node, its words) -> its words; in a toy trace a longer or shorter array makes false
+            padding, a replay refuses it.
         next_state: (step, slots after it) -> slots after it; more slots than n_slots make false padding.
         accumulators: (step, node, word, R + 1 accumulators) -> the same number of accumulators.
     """
 
-    output: OutputHook | None = None
-    next_state: NextStateHook | None = None
-    accumulators: AccumulatorsHook | None = None
+    output: OutputHook = lambda _step, _node, words: words
+    next_state: NextStateHook = lambda _step, slots: slots
+    accumulators: AccumulatorsHook = lambda _step, _node, _word, accumulators: accumulators
 
 
-HONEST = Hooks()
+HONEST: Final = Hooks()

@@ -1,7 +1,6 @@
 """Replay: the trace of one party, and the loop that trainer and watcher run (protocol.game.trace).
 
-`ReplayTrace` recomputes what a dispute asks for from the nearest state it knows. `Hooks` is the one place
-where a party may depart from the program: honest parties use it as it is, a cheat changes one method.
+`ReplayTrace` recomputes what a dispute asks for from the nearest state it knows.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from protocol.errors import UsageError
+from protocol.game.trace import HONEST, Hooks
 from protocol.numerics.accumulator import Accumulator
 from protocol.program.interpreter import Interpreter
 from prover.engine.executor import Executor, StepOutputs
@@ -27,29 +27,26 @@ Progress = Callable[[int, float], None]
 """Called after each step with its number and its loss."""
 
 
-class Hooks:
-    """What a party does to its own values; this one does nothing, which is what the program says.
+def run_step(
+    executor: Executor, state: Sequence[Words], step: int, *, keep_outputs: bool, hooks: Hooks
+) -> StepOutputs:
+    """Run one step as a party with these hooks does.
 
-    Methods return the words to use from then on: a changed output is what later nodes read. They must not
-    write into what they are given, and must give the same answer whenever they are asked.
+    Args:
+        state: flat uint32 words of every slot before ``step``; not written to.
+        keep_outputs: see `Executor.run`.
+
+    Raises:
+        UsageError: the state does not fit the program, or a hook changed a tensor's extent.
     """
-
-    def output(self, step: int, node: int, words: Words) -> Words:
-        """Words of a node's output, flat uint32, right after it ran."""
-        del step, node
-        return words
-
-    def next_state(self, step: int, slot: int, words: Words) -> Words:
-        """Words of a slot after the step."""
-        del step, slot
-        return words
-
-    def accumulators(
-        self, step: int, node: int, word: int, accumulators: list[Accumulator]
-    ) -> list[Accumulator]:
-        """Prefix accumulators of one word's fold (C-12)."""
-        del step, node, word
-        return accumulators
+    result = executor.run(
+        state,
+        step,
+        keep_outputs=keep_outputs,
+        hook=None if hooks is HONEST else lambda node, words: hooks.output(step, node, words),
+    )
+    after = hooks.next_state(step, result.next_state)
+    return StepOutputs(outputs=result.outputs, next_state=after, loss=result.loss)
 
 
 def replay_segment(
@@ -57,12 +54,15 @@ def replay_segment(
     state: Sequence[Words],
     first_step: int,
     n_steps: int,
+    *,
+    hooks: Hooks = HONEST,
     progress: Progress | None = None,
 ) -> tuple[list[Words], list[float]]:
     """Run some steps and return the state after them and their losses.
 
     Args:
         state: flat uint32 words of every slot before ``first_step``; not written to.
+        hooks: how the party deviates.
         progress: told each step's number and loss.
 
     Raises:
@@ -70,7 +70,7 @@ def replay_segment(
     """
     current, losses = list(state), []
     for step in range(first_step, first_step + n_steps):
-        result = executor.run(current, step, keep_outputs=False)
+        result = run_step(executor, current, step, keep_outputs=False, hooks=hooks)
         current = result.next_state
         losses.append(result.loss)
         if progress is not None:
@@ -94,7 +94,7 @@ class ReplayTrace:
         stride: int,
         n_steps: int,
         range_log2: int,
-        hooks: Hooks | None = None,
+        hooks: Hooks = HONEST,
     ) -> None:
         """Start from a state.
 
@@ -105,6 +105,7 @@ class ReplayTrace:
             stride: C, steps of a segment.
             n_steps: T, steps of the job.
             range_log2: of the job (P-12).
+            hooks: how this party deviates, for drills and tests.
 
         Raises:
             UsageError: the first step is not the start of a segment of the job.
@@ -187,8 +188,6 @@ class ReplayTrace:
         result = self._interpreter.accumulators(
             step, node, word, state=self.state_words(step), nodes=self._node_outputs(step)
         )
-        if self._hooks is None:
-            return result
         return self._hooks.accumulators(step, node, word, result)
 
     def input_words(self, input_id: int) -> Words:
@@ -231,14 +230,4 @@ class ReplayTrace:
         return self._outputs[step]
 
     def _run(self, state: Sequence[Words], step: int, *, keep_outputs: bool) -> StepOutputs:
-        hooks = self._hooks
-        if hooks is None:
-            return self._executor.run(state, step, keep_outputs=keep_outputs)
-        result = self._executor.run(
-            state,
-            step,
-            keep_outputs=keep_outputs,
-            hook=lambda node, words: hooks.output(step, node, words),
-        )
-        after = [hooks.next_state(step, slot, words) for slot, words in enumerate(result.next_state)]
-        return StepOutputs(outputs=result.outputs, next_state=after, loss=result.loss)
+        return run_step(self._executor, state, step, keep_outputs=keep_outputs, hooks=self._hooks)

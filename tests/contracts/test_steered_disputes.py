@@ -14,11 +14,12 @@ import torch
 from protocol.game import moves as m
 from protocol.game.ids import Kind
 from protocol.game.openings import Openings
+from protocol.game.trace import Hooks
 from protocol.game.view import DisputeStatus, UpdateStatus
 from protocol.program.descriptor import CARRIED
 from tests.support.game import PURSE, REQUESTER, TRAINER, WATCHER, Table, challenger, defender, settled_by
 from tests.support.lockstep import Lockstep
-from tests.support.training import LIE_AT, Misshapen, Training, WrongSlot, WrongWord, kinds, training
+from tests.support.training import LIE_AT, Misshapen, Training, kinds, training, wrong_slot, wrong_word
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -103,7 +104,7 @@ def compared(at: Table) -> Table:
     return at
 
 
-def told(made: Training, lie: WrongWord | WrongSlot) -> Openings:
+def told(made: Training, lie: Hooks) -> Openings:
     """A liar's trees."""
     return made.openings(made.trace(lie))
 
@@ -111,7 +112,7 @@ def told(made: Training, lie: WrongWord | WrongSlot) -> Openings:
 # -------------------------------------------------------------------- words and ranges
 
 
-def words_of(made: Training, place: str) -> list[tuple[WrongWord, Site]]:
+def words_of(made: Training, place: str) -> list[tuple[Hooks, Site]]:
     """A wrong word in each node; in long folds with wrong partial sums from the first, a middle, the last
     range on.
     """
@@ -119,10 +120,10 @@ def words_of(made: Training, place: str) -> list[tuple[WrongWord, Site]]:
     for node in range(made.geometry.n_nodes):
         word, ranges = at_place(made.node(node).extent, place), made.ranges(node)
         if ranges == 1:
-            found.append((WrongWord(node, word), ("word", node, word, 0)))
+            found.append((wrong_word(node, word), ("word", node, word, 0)))
             continue
         found += [
-            (WrongWord(node, word, range_number=number), ("range", node, word, number))
+            (wrong_word(node, word, range_number=number), ("range", node, word, number))
             for number in {1 + at_place(ranges, p) for p in PLACES}
         ]
     return found
@@ -168,7 +169,7 @@ def test_a_slot_that_is_not_what_its_link_names_is_convicted_by_the_link(name: s
     links = made.example.program.links
     assert (CARRIED in links) == (name == "sgd")
     for slot in range(len(links)):
-        lie = told(made, WrongSlot(slot, word=made.example.state[slot].size - 1))
+        lie = told(made, wrong_slot(slot, word=made.example.state[slot].size - 1))
         assert proven(at := convicted(made, lie)) == ("link", slot, 0, 0)
         assert at.decided() == {"link": 1, "settle": 1}
         assert proven(at := acquitted(made, lie)) == ("link", slot, 0, 0)
@@ -247,7 +248,7 @@ def test_a_typical_dispute_in_figures() -> None:
     """Over one range of one element of the largest matrix product."""
     made = job("adam")
     node = max((n for n in kinds(made).values() if made.ranges(n) > 1), key=lambda n: made.node(n).extent)
-    at = convicted(made, told(made, WrongWord(node, 100, range_number=2)))
+    at = convicted(made, told(made, wrong_word(node, 100, range_number=2)))
     assert isinstance(at.model, Lockstep)
     begin = [kind for kind, _ in at.model.gas].index("Reserve")
     dispute = at.model.gas[begin:]

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gavel.demo.cheat import CorruptPartialSum, corrupt_logits
+from gavel.demo.cheat import corrupt_logits
 from gavel.setup import TrainingSetup
+from protocol.game.trace import Hooks
 from protocol.job_folder import JobFolder
 
 CHEATED_SEGMENT = 3
@@ -31,6 +32,6 @@ def setup() -> TrainingSetup:
     )
 
 
-def cheat(folder: JobFolder) -> CorruptPartialSum:
+def cheat(folder: JobFolder) -> Hooks:
     """One partial sum of one output of the last layer, in the fourth segment."""
     return corrupt_logits(folder, segment=CHEATED_SEGMENT, word=5)

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gavel.demo.cheat import PartialSum
 from protocol.commitments.tensor import tensor_root
 from protocol.commitments.tree import Tree, height
 from protocol.game import moves as m
 from protocol.game.openings import Openings
-from protocol.game.trace import Trace, Words
+from protocol.game.trace import HONEST, Hooks, Trace, Words
 from protocol.job import Geometry, Job, load_preset
-from protocol.numerics.accumulator import Accumulator, exact_word
+from protocol.numerics.accumulator import Accumulator
 from protocol.numerics.opcodes import Fold
 from protocol.program.address import n_ranges
 from protocol.program.descriptor import Node
 from prover.capture import capture
 from prover.engine.executor import Executor
-from prover.engine.trace import Hooks, ReplayTrace
-from tests.support.game import PARTIES, PURSE, REQUESTER, Table
+from prover.engine.trace import ReplayTrace
+from tests.support.game import PARTIES, PURSE, REQUESTER, Table, slots
 from tests.support.lockstep import Lockstep
 from tests.support.programs import Example
 
@@ -74,7 +75,7 @@ class Training:
         """R of a node; 1 for a fold that is recomputed whole."""
         return n_ranges(self.node(number), self.geometry.range_log2)
 
-    def trace(self, hooks: Hooks | None = None) -> ReplayTrace:
+    def trace(self, hooks: Hooks = HONEST) -> ReplayTrace:
         """The trajectory of a party."""
         return ReplayTrace(
             self.executor,
@@ -178,50 +179,21 @@ def training(optimizer: Optimizer, *, frozen: bool) -> Training:
 # -------------------------------------------------------------------- lies
 
 
-class WrongWord(Hooks):
-    """One wrong word of one node, with partial sums that lead to it; one slot shows that something is wrong.
-
-    Attributes:
-        range: the first wrong leaf of the word's fold tree, from 1.
+def wrong_word(node: int, word: int, *, range_number: int = 1) -> Hooks:
+    """One wrong word of one node, with partial sums that lead to it from a range on; the first slot shows
+    that something is wrong.
     """
-
-    def __init__(self, node: int, word: int, *, range_number: int = 1, slot: int = 0) -> None:
-        self.node, self.word, self.range, self.slot = node, word, range_number, slot
-
-    def output(self, step: int, node: int, words: Words) -> Words:
-        if (step, node) != (LIE_AT, self.node):
-            return words
-        wrong = words.copy()
-        wrong[self.word] ^= 1
-        return wrong
-
-    def next_state(self, step: int, slot: int, words: Words) -> Words:
-        return flipped(words) if (step, slot) == (LIE_AT, self.slot) else words
-
-    def accumulators(
-        self, step: int, node: int, word: int, accumulators: list[Accumulator]
-    ) -> list[Accumulator]:
-        if (step, node, word) != (LIE_AT, self.node, self.word):
-            return accumulators
-        total = accumulators[-1]
-        flags, wanted = exact_word(total.finish(Fold.SUM) ^ 1)
-        return [
-            a if i < self.range else a.add(flags, wanted - total.value) for i, a in enumerate(accumulators)
-        ]
+    lie = PartialSum(step=LIE_AT, node=node, word=word, range=range_number)
+    return replace(lie.hooks, next_state=wrong_slot(0).next_state)
 
 
-class WrongSlot(Hooks):
+def wrong_slot(slot: int, *, word: int = 0) -> Hooks:
     """A slot of the next state that is not what the link table names."""
-
-    def __init__(self, slot: int, *, word: int = 0) -> None:
-        self.slot, self.word = slot, word
-
-    def next_state(self, step: int, slot: int, words: Words) -> Words:
-        return flipped(words, self.word) if (step, slot) == (LIE_AT, self.slot) else words
+    return slots(LIE_AT, lambda after: [flipped(w, word) if i == slot else w for i, w in enumerate(after)])
 
 
 def flipped(words: Words, word: int = 0) -> Words:
-    """The words with one bit changed, another one than `WrongWord` changes."""
+    """The words with one bit changed, another one than `wrong_word` changes."""
     wrong = words.copy()
     wrong[word] ^= 2
     return wrong

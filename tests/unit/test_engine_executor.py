@@ -60,7 +60,9 @@ def test_freed_outputs_change_nothing_and_losses_are_reported() -> None:
         state = result.next_state
         wanted.append(result.loss)
     seen: list[tuple[int, float]] = []
-    last, losses = replay_segment(executor, example.state, 3, 4, lambda step, loss: seen.append((step, loss)))
+    last, losses = replay_segment(
+        executor, example.state, 3, 4, progress=lambda step, loss: seen.append((step, loss))
+    )
     assert losses == wanted
     assert seen == list(zip(range(3, 7), wanted, strict=True))
     for got, expected in zip(last, state, strict=True):

@@ -1,4 +1,4 @@
-"""The replay trace: the same values and roots as the reference gives, and one method per way to cheat."""
+"""The replay trace: the same values and roots as the reference gives, and one hook per way to cheat."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import pytest
 
 from protocol.commitments.tensor import state_tree, tensor_root
 from protocol.errors import UsageError
-from protocol.game.trace import Trace
+from protocol.game.trace import HONEST, Hooks, Trace
 from protocol.numerics.accumulator import Accumulator
 from protocol.program.interpreter import tensor_height
 from prover.engine.executor import Executor
-from prover.engine.trace import Hooks, ReplayTrace
+from prover.engine.trace import ReplayTrace
 from tests.support import programs
+from tests.support.game import one_word
 from tests.support.programs import Example, Words
 
 STEPS, STRIDE = 8, 3
@@ -22,7 +23,7 @@ LAYER2, LOSS = 4, 17
 
 
 def trace_of(
-    example: Example, hooks: Hooks | None = None, first_step: int = 0, state: Sequence[Words] = ()
+    example: Example, hooks: Hooks = HONEST, first_step: int = 0, state: Sequence[Words] = ()
 ) -> ReplayTrace:
     executor = Executor(
         example.program,
@@ -97,29 +98,19 @@ def test_a_trace_starts_from_a_checkpoint_and_takes_over_known_states() -> None:
         known.remember(4, marked)
 
 
-class _WrongOutput(Hooks):
-    def output(self, step: int, node: int, words: Words) -> Words:
-        return words ^ np.uint32(1) if (step, node) == (4, LAYER2) else words
+def _wrong_slot(step: int, after: list[Words]) -> list[Words]:
+    return [*after[:2], after[2] + np.uint32(1), *after[3:]] if step == 4 else after
 
 
-class _WrongState(Hooks):
-    def next_state(self, step: int, slot: int, words: Words) -> Words:
-        return words + np.uint32(1) if (step, slot) == (4, 2) else words
-
-
-class _WrongFold(Hooks):
-    def accumulators(
-        self, step: int, node: int, word: int, accumulators: list[Accumulator]
-    ) -> list[Accumulator]:
-        del step, node, word
-        middle = len(accumulators) // 2
-        wrong = Accumulator(0, accumulators[middle].value + 1)
-        return [*accumulators[:middle], wrong, *accumulators[middle + 1 :]]
+def _wrong_middle(_step: int, _node: int, _word: int, accumulators: list[Accumulator]) -> list[Accumulator]:
+    middle = len(accumulators) // 2
+    wrong = Accumulator(0, accumulators[middle].value + 1)
+    return [*accumulators[:middle], wrong, *accumulators[middle + 1 :]]
 
 
 def test_a_wrong_output_shows_from_its_node_on() -> None:
     example = programs.classifier()
-    honest, cheat = trace_of(example), trace_of(example, _WrongOutput())
+    honest, cheat = trace_of(example), trace_of(example, one_word(4, LAYER2, 0))
     assert cheat.state_root(4) == honest.state_root(4)
     pairs = zip(honest.node_roots(4), cheat.node_roots(4), strict=True)
     assert next(i for i, (a, b) in enumerate(pairs) if a != b) == LAYER2
@@ -134,7 +125,7 @@ def test_a_wrong_output_shows_from_its_node_on() -> None:
 
 def test_a_wrong_link_shows_in_the_state_alone() -> None:
     example = programs.classifier()
-    honest, cheat = trace_of(example), trace_of(example, _WrongState())
+    honest, cheat = trace_of(example), trace_of(example, Hooks(next_state=_wrong_slot))
     assert list(cheat.node_roots(4))[:-1] == list(honest.node_roots(4))[:-1]
     assert cheat.node_roots(4)[-1] == cheat.state_root(5) != honest.state_root(5)
     assert cheat.state_words(8)[2][0] == honest.state_words(8)[2][0] + 1
@@ -142,7 +133,7 @@ def test_a_wrong_link_shows_in_the_state_alone() -> None:
 
 def test_a_wrong_accumulator_shows_in_the_fold_alone() -> None:
     example = programs.classifier()
-    honest, cheat = trace_of(example), trace_of(example, _WrongFold())
+    honest, cheat = trace_of(example), trace_of(example, Hooks(accumulators=_wrong_middle))
     assert list(cheat.node_roots(4)) == list(honest.node_roots(4))
     folds = zip(honest.accumulators(4, LAYER2, 0), cheat.accumulators(4, LAYER2, 0), strict=True)
     assert sum(a != b for a, b in folds) == 1

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from protocol.errors import GavelError, MalformedError, MismatchError, UsageError
+from protocol.game.trace import HONEST, Hooks
 from protocol.job_folder import JobFolder, commit, job_of_words, load_words, manifest_bytes, save_words
 from prover.engine.hashing import state_root
-from prover.engine.trace import Hooks, ReplayTrace
+from prover.engine.trace import ReplayTrace
 from prover.store import CheckpointStore
 from prover.trainer import Trainer
-from tests.support.game import machine, table
+from tests.support.game import machine, one_word, table
 
 
 @pytest.fixture(scope="module")
@@ -109,21 +110,10 @@ def test_files_of_words_hold_flat_words_only(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- training
 
 
-def _trainer(folder: JobFolder, store: CheckpointStore, hooks: Hooks | None = None) -> Trainer:
+def _trainer(folder: JobFolder, store: CheckpointStore, hooks: Hooks = HONEST) -> Trainer:
     from gavel.jobs import make_executor
 
     return Trainer(folder=folder, executor=make_executor(folder), store=store, hooks=hooks)
-
-
-class _OneWord(Hooks):
-    """One wrong bit of the second node in step 2."""
-
-    def output(self, step: int, node: int, words: np.ndarray) -> np.ndarray:
-        if (step, node) != (2, 1):
-            return words
-        changed = words.copy()
-        changed[0] ^= 1
-        return changed
 
 
 def _store(folder: JobFolder, path: Path) -> CheckpointStore:
@@ -165,7 +155,9 @@ def test_a_trainer_replays_what_it_has_not_stored(folder: JobFolder, tmp_path: P
 
 def test_a_trainer_does_not_build_on_a_wrong_tip(folder: JobFolder, tmp_path: Path) -> None:
     lies, own = _store(folder, tmp_path / "lies"), _store(folder, tmp_path / "own")
-    [wrong] = _trainer(folder, lies, _OneWord()).train(first_segment=0, root=folder.job.genesis, segments=1)
+    [wrong] = _trainer(folder, lies, one_word(2, 1, 0)).train(
+        first_segment=0, root=folder.job.genesis, segments=1
+    )
     with pytest.raises(MismatchError, match="the tip is wrong"):
         list(_trainer(folder, own).train(first_segment=1, root=wrong.root, segments=1))
 
