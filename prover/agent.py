@@ -5,24 +5,29 @@ What to do in a dispute is decided by `prover.defence.defend`; this loads, asks 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from threading import Event as Flag
+from typing import Final
 
 from protocol.chain.court_view import ChainView
 from protocol.chain.deployment import Contracts
 from protocol.chain.moves import ensure_allowance, send_move
-from protocol.errors import ChainError, RefusedError
+from protocol.errors import ChainError, GavelError, RefusedError
 from protocol.game.moves import Claim, Commit, Lease, Move, Post, Reclaim, Withdraw
 from protocol.game.openings import Openings
 from protocol.game.trace import HONEST, Hooks
 from protocol.game.view import UpdateInfo, UpdateStatus
 from protocol.job_folder import JobFolder
-from prover.defence import Defender, defend, freed
+from prover.defence import Defender, answers, freed
 from prover.engine.executor import Executor
 from prover.engine.trace import ReplayTrace
 from prover.store import CheckpointStore
 
 Log = Callable[[str], None]
+
+FRESH: Final = 30.0
+"""Seconds after which a defender looks at the chain again before it goes on."""
 
 
 class TrainerAccount:
@@ -116,15 +121,27 @@ class DefenderAgent:
         )
 
     def step(self) -> list[Move]:
-        """Read the chain, decide, send; return the moves that were sent. Refused ones are logged.
+        """Read the chain, decide, send; return the moves that were sent.
+
+        Moves that are not accepted are logged, and so is what cannot be decided: neither keeps the others from
+        being made (A-8). After `FRESH` seconds what is left is decided anew, from what the chain then says.
 
         Raises:
-            ChainError: the node failed; nothing is lost, call again.
+            ChainError: the node cannot be read; nothing is lost, call again.
         """
         self.view.refresh()
         self._remember()
-        moves = defend(self.view, self._me)
-        return [move for move in moves or self._collect() if self._send(move)]
+        began, due, sent = time.monotonic(), False, []
+        for move in answers(self.view, self._me, report=self._trouble):
+            due = True
+            if self._send(move):
+                sent.append(move)
+            if time.monotonic() - began > FRESH and sent:
+                return sent
+        return sent if due else [move for move in self._collect() if self._send(move)]
+
+    def _trouble(self, error: GavelError) -> None:
+        self._log(f"CANNOT ANSWER in one place, going on with the others: {error}")
 
     def _remember(self) -> None:
         """Hand the trace the stored states that own updates start from and end with."""
@@ -166,7 +183,7 @@ class DefenderAgent:
             if isinstance(move, Commit):
                 self._cover(move)
             sent = send_move(self._contracts, move)
-        except RefusedError as error:
+        except (RefusedError, ChainError) as error:  # A-8: the next move may be possible
             self._log(f"{type(move).__name__} {error}")
             return False
         self._log(f"{type(move).__name__} ({sent.gas:,} gas)")
@@ -178,11 +195,14 @@ class DefenderAgent:
             ensure_allowance(self._contracts, self._folder.job.money.defence_bond)
 
     def run(self, *, poll: float, stop: Flag) -> None:
-        """Step until told to stop, every `poll` seconds while there is nothing to send."""
+        """Step until told to stop, every `poll` seconds while there is nothing to send.
+
+        Whatever goes wrong is logged, and tried again from what the chain then says (A-8).
+        """
         while not stop.is_set():
             try:
                 sent = self.step()
-            except ChainError as error:
+            except GavelError as error:
                 self._log(f"{error}; trying again")
                 sent = []
             if not sent:

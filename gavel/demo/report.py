@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
@@ -32,7 +33,7 @@ class Screen(Narrator):
     def say(self, who: str, line: str) -> None:
         """Print one line with the actor's name."""
         style = _STYLES.get(who, "dim")
-        self._console.print(f"[{style}]{who:>17}[/]  {line}", highlight=False)
+        self._console.print(f"[{style}]{who:>17}[/]  {escape(line)}", highlight=False)
 
     def trained(self, who: str, segment: Segment) -> None:
         """Print the mean loss of a segment."""
@@ -77,7 +78,7 @@ def _tree(evidence: Evidence) -> Tree:
     tree = Tree(f"[bold]segment {evidence.segment}[/]: its last state is not what a replay gives")
     step = tree.add(f"step {evidence.step}: the first state that differs is the one after it")
     node = step.add(
-        f"node {evidence.node}: [bold]{evidence.label}[/] (operator, line of the user's code) writes the "
+        f"node {evidence.node}: [bold]{escape(evidence.label)}[/] (operator, line of the user's code) writes the "
         "first output that differs"
     )
     page = node.add(f"page {evidence.page}: the first 64 words that differ")
