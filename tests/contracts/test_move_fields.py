@@ -17,7 +17,7 @@ from protocol.game import moves as m
 from protocol.game.ids import Kind
 from protocol.numerics.accumulator import Accumulator
 from tests.support.game import OTHER, TRAINER, WATCHER, Table, challenger, defender
-from tests.support.training import WrongWord, training
+from tests.support.training import training, wrong_word
 
 JUNK = bytes([7]) * 32
 Altered = Iterator[tuple[m.Move, str]]
@@ -178,7 +178,7 @@ def test_no_field_of_any_move_can_be_altered_and_no_move_made_twice() -> None:
     made = training(lambda p: torch.optim.SGD(p, lr=0.1), frozen=True)
     node = next(n for n in range(made.geometry.n_nodes) if made.ranges(n) == 2)
     at = made.table(WATCHER, every=20)
-    false = made.openings(made.trace(WrongWord(node, 100, range_number=2)))
+    false = made.openings(made.trace(wrong_word(node, 100, range_number=2)))
     at.post(false, segments=1)
     players = [challenger(at, at.truth), defender(at, false)]
     seen: dict[str, int] = {}

@@ -17,14 +17,13 @@ import torch
 from protocol.errors import RefusedError
 from protocol.game import moves as m
 from protocol.game.ids import Kind
-from protocol.game.model import Model
 from protocol.game.openings import Openings
 from protocol.game.proofs import TraceOpener, proof_context, site
 from protocol.numerics.accumulator import Accumulator
 from protocol.program import witness
 from protocol.program.descriptor import CARRIED, Source
-from tests.support.game import TRAINER, WATCHER, Player, Table, challenger, defender
-from tests.support.training import Misshapen, Training, WrongSlot, WrongWord, training
+from tests.support.game import TRAINER, WATCHER, Table, challenger, defender, holding_back
+from tests.support.training import Misshapen, Training, training, wrong_slot, wrong_word
 
 JUNK = bytes([7]) * 32
 Parts = list[tuple[int, str]]
@@ -74,14 +73,14 @@ def lie(name: str) -> Openings:
         case "absent page":
             return misshapen(wide, lambda words: words[: 64 * 20])
     hooks = {
-        "map": WrongWord(wide, 99),
-        "whole fold": WrongWord(node_of(fold=1, ranges=1), 2),
-        "maximum": WrongWord(node_of(fold=2), 3),
-        "row of the batch": WrongWord(node_of(row=True, extent=2560), 70),
-        "range": WrongWord(node_of(fold=1, ranges=2, extent=3840), 100, range_number=2),
-        "strided range": WrongWord(node_of(fold=1, ranges=2, extent=960), 500, range_number=1),
-        "link": WrongSlot(linked),
-        "carried": WrongSlot(carried),
+        "map": wrong_word(wide, 99),
+        "whole fold": wrong_word(node_of(fold=1, ranges=1), 2),
+        "maximum": wrong_word(node_of(fold=2), 3),
+        "row of the batch": wrong_word(node_of(row=True, extent=2560), 70),
+        "range": wrong_word(node_of(fold=1, ranges=2, extent=3840), 100, range_number=2),
+        "strided range": wrong_word(node_of(fold=1, ranges=2, extent=960), 500, range_number=1),
+        "link": wrong_slot(linked),
+        "carried": wrong_slot(carried),
     }
     return made().openings(made().trace(hooks[name]))
 
@@ -99,17 +98,6 @@ LEAVES = {
     "zero page": "zero page",
     "absent page": "absent page",
 }
-
-
-def holding_back(player: Player, kinds: type | tuple[type, ...], held: list[tuple[bytes, m.Move]]) -> Player:
-    """The player, but what it would do of these kinds is put down instead of done."""
-
-    def turn(model: Model) -> list[tuple[bytes, m.Move]]:
-        moves = list(player(model))
-        held[:] = [sent for sent in moves if isinstance(sent[1], kinds)]
-        return [sent for sent in moves if not isinstance(sent[1], kinds)]
-
-    return turn
 
 
 def before_the_proof(name: str) -> tuple[Table, m.Prove]:
