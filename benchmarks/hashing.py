@@ -18,7 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from protocol.commitments.tensor import Words, page_count, state_tree
+from protocol.commitments.canonical import Words
+from protocol.commitments.tensor import page_count, state_tree
 from protocol.commitments.tensor import tensor_root as reference_root
 from protocol.commitments.tree import height
 from prover.engine.hashing import available_cores, state_root, tensor_root

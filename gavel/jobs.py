@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gavel.setup import TrainingSetup
 from protocol.chain.deployment import Contracts
 from protocol.chain.moves import ensure_allowance, send_move
-from protocol.commitments.tensor import Words
+from protocol.commitments.canonical import Words
 from protocol.errors import MismatchError
 from protocol.game.moves import OpenJob
 from protocol.job import Geometry, Job, Preset

@@ -22,7 +22,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from protocol.commitments.tensor import Words, state_tree, tensor_root
+from protocol.commitments.canonical import Words
+from protocol.commitments.tensor import state_tree, tensor_root
 from protocol.commitments.tree import Tree, height
 from protocol.errors import MalformedError, MismatchError
 from protocol.job import Clocks, Geometry, Job, Money

@@ -18,7 +18,7 @@ from typing import Final
 
 from safetensors import SafetensorError, safe_open
 
-from protocol.commitments.tensor import Words
+from protocol.commitments.canonical import Words
 from protocol.errors import MalformedError, MismatchError
 from protocol.job_folder import load_words, save_words
 from prover.engine.hashing import state_root

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from protocol.commitments.tensor import Words
+from protocol.commitments.canonical import Words
 from protocol.errors import MismatchError, UsageError
 from protocol.game.trace import HONEST, Hooks
 from protocol.job_folder import JobFolder

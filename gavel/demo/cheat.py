@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from protocol.commitments.canonical import Words
 from protocol.errors import UsageError
 from protocol.game.trace import Hooks
 from protocol.job_folder import JobFolder
 from protocol.numerics.accumulator import Accumulator, exact_word
 from protocol.numerics.opcodes import Fold
 from protocol.program.address import n_ranges
-from prover.engine.steps import Words
 
 FLIPPED_BIT: Final = 1 << 12
 """A bit in the middle of the mantissa: an error of about a thousandth."""

@@ -10,12 +10,10 @@ from hashlib import sha256
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from protocol.commitments.canonical import Words
 from protocol.commitments.tree import Tree, height
 from protocol.errors import MalformedError
-
-Words = NDArray[np.uint32]
 
 PAGE_WORDS: Final = 64
 PAGE_BYTES: Final = 4 * PAGE_WORDS

@@ -12,10 +12,11 @@ from typing import Final
 
 import numpy as np
 
+from protocol.commitments.canonical import Words
 from protocol.commitments.tensor import PAGE_WORDS, page_bytes, page_count, tensor_tree
 from protocol.commitments.tree import Tree, height
 from protocol.errors import MismatchError
-from protocol.game.trace import Trace, Words
+from protocol.game.trace import Trace
 from protocol.game.view import CourtView, UpdateInfo
 from protocol.job import Geometry
 from protocol.program.descriptor import Source

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from protocol.commitments.canonical import Words
 from protocol.commitments.tensor import tensor_root
 from protocol.commitments.tree import Tree, height
-from protocol.game.trace import HONEST, Hooks, Words
+from protocol.game.trace import HONEST, Hooks
 from protocol.numerics.accumulator import Accumulator
 from protocol.program.interpreter import Interpreter
 

@@ -10,12 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from protocol.commitments.canonical import Words
 from protocol.numerics.accumulator import Accumulator
-
-Words = NDArray[np.uint32]
 
 
 class Trace(Protocol):

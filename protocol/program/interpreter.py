@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from protocol.commitments.canonical import Words
 from protocol.commitments.tensor import page_count
 from protocol.commitments.tree import height
 from protocol.errors import UsageError
@@ -21,8 +21,6 @@ from protocol.program.address import extent, n_ranges, range_length
 from protocol.program.descriptor import Source
 from protocol.program.evaluation import StepContext
 from protocol.program.program import Program
-
-Words = NDArray[np.uint32]
 
 
 class Tensors(Protocol):

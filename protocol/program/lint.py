@@ -9,16 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from protocol.commitments.canonical import is_canonical_f32
+from protocol.commitments.canonical import Words, is_canonical_f32
 from protocol.errors import MalformedError
 from protocol.numerics.expression import is_well_formed
 from protocol.program.descriptor import CARRIED, NO_GATHER, Leaf, LeafKind, Node, Source
 from protocol.program.interpreter import input_height, tensor_height
 from protocol.program.program import Program, TensorSpec
-
-Words = NDArray[np.uint32]
 
 MAX_TENSOR_HEIGHT = 32
 """Keeps 64 opened pages with their paths inside one witness (P-12)."""

@@ -11,6 +11,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.commitments.canonical import Words
 from protocol.errors import UnsupportedError, UsageError
 from protocol.program.address import WORD_MASK
 from protocol.program.descriptor import LeafKind
@@ -20,7 +21,7 @@ from protocol.program.program import Program
 from prover.engine import scalars
 from prover.engine.lowering import Lowering, Table
 from prover.engine.rows import Schedule
-from prover.engine.steps import REFERENCE, TIER2, TIER3, ReferenceStep, Runtime, Words
+from prover.engine.steps import REFERENCE, TIER2, TIER3, ReferenceStep, Runtime
 
 OutputHook = Callable[[int, Words], Words]
 """Called with a node's number and words after it ran; what it returns stands for them from then on."""

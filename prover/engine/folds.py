@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.commitments.canonical import Words
 from prover.engine import kernels
 from prover.engine.codegen_sums import SumKernels
 from prover.engine.layout import Layout, fold_layout, map_layout, merge, row_major, split
-from prover.engine.steps import PARALLEL_POINTS, TIER2, TIER3, Environment, Runtime, Step, Words
+from prover.engine.steps import PARALLEL_POINTS, TIER2, TIER3, Environment, Runtime, Step
 
 if TYPE_CHECKING:
     import torch

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.commitments.tensor import Words, check_words, state_tree
+from protocol.commitments.canonical import Words
+from protocol.commitments.tensor import check_words, state_tree
 from protocol.commitments.tree import Tree, zero_root
 from protocol.errors import MalformedError
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.commitments.canonical import Words
 from protocol.numerics.primitives import apply
 from protocol.program import evaluation
 from protocol.program.descriptor import Node, Source
@@ -21,7 +22,6 @@ from protocol.program.evaluation import StepContext
 from prover.engine import kernels
 from prover.engine.layout import Layout, Operand, map_layout, merge, split
 
-Words = NDArray[np.uint32]
 Environment = list[Words]
 
 TIER2, TIER3, REFERENCE = 0, 1, 2

@@ -9,13 +9,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from protocol.commitments.canonical import Words
 from protocol.errors import UsageError
 from protocol.game.trace import HONEST, Hooks
 from protocol.numerics.accumulator import Accumulator
 from protocol.program.interpreter import Interpreter
 from prover.engine.executor import Executor, StepOutputs
 from prover.engine.hashing import state_root, tensor_roots
-from prover.engine.steps import Words
 
 STEPS_KEPT: Final = 2
 """Steps whose node outputs are kept."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
+from protocol.commitments.canonical import Words
 from protocol.program import evaluation, schedule
 from protocol.program.address import n_ranges, range_length, unravel
 from protocol.program.descriptor import Leaf, LeafKind, Source
@@ -14,7 +14,6 @@ from protocol.program.evaluation import StepContext
 from protocol.program.interpreter import _ArrayReader
 from tests.support.programs import COPY, NONE, SUM, integer, node, view
 
-Words = NDArray[np.uint32]
 CONTEXT = StepContext(
     step=5, seed=bytes(32), n_rows=11, batch=4, n_slots=1, n_inputs=2, tensor_height=0, input_height=0
 )

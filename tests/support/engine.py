@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from protocol.commitments.canonical import Words
 from protocol.program.descriptor import Leaf, Node, Source
 from protocol.program.interpreter import Interpreter, tensor_height
 from protocol.program.program import Program, TensorSpec
 from prover.engine.executor import Executor
-
-Words = NDArray[np.uint32]
 
 SEED = bytes(range(32))
 N_ROWS, BATCH = 11, 4

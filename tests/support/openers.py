@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from protocol.commitments.canonical import Words
 from protocol.commitments.tensor import page_bytes, page_count, tensor_tree
 from protocol.commitments.tree import Tree
 from protocol.numerics.accumulator import Accumulator
 from protocol.program.descriptor import Source
-
-Words = NDArray[np.uint32]
 
 
 class Paths(Protocol):

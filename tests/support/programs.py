@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.commitments.canonical import Words
 from protocol.program.descriptor import CARRIED, NO_GATHER, Leaf, LeafKind, Node, Source
 from protocol.program.interpreter import Interpreter
 from protocol.program.program import Program, TensorSpec
-
-Words = NDArray[np.uint32]
 
 NONE, SUM, MAX, ARGMAX = range(4)
 ADD, SUB, MUL, DIV, NEG, FMAX, EXP, LOG, COPY = 0x10, 0x11, 0x12, 0x13, 0x14, 0x16, 0x19, 0x1A, 0x1F

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
-import numpy as np
-from numpy.typing import NDArray
-
+from protocol.commitments.canonical import Words
 from protocol.commitments.tensor import page_bytes, page_count, tensor_root, tensor_tree
 from protocol.commitments.tree import ZERO, Tree, height
 from protocol.numerics.accumulator import Accumulator
@@ -17,8 +15,6 @@ from protocol.program.leaf import CursorKind, ProofContext
 from protocol.program.witness import build
 from tests.support.openers import ValuesOpener
 from tests.support.programs import Example
-
-Words = NDArray[np.uint32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from gavel.demo.cheat import PartialSum
+from protocol.commitments.canonical import Words
 from protocol.commitments.tensor import tensor_root
 from protocol.commitments.tree import Tree, height
 from protocol.game import moves as m
 from protocol.game.openings import Openings
-from protocol.game.trace import HONEST, Hooks, Trace, Words
+from protocol.game.trace import HONEST, Hooks, Trace
 from protocol.job import Geometry, Job, load_preset
 from protocol.numerics.accumulator import Accumulator
 from protocol.numerics.opcodes import Fold

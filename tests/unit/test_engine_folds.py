@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from protocol.commitments.canonical import Words
 from protocol.numerics.opcodes import Op
 from protocol.program.descriptor import Leaf, LeafKind, Node
 from prover.engine import folds
 from prover.engine.executor import Executor
 from prover.engine.folds import ProductStep, SumStep
 from prover.engine.steps import TIER2, TIER3
-from tests.support.engine import KINDS, Words, check, executor_of, operand, words
+from tests.support.engine import KINDS, check, executor_of, operand, words
 
 NO_STATE = [np.zeros(1, np.uint32)]
 

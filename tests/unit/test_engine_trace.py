@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from protocol.commitments.canonical import Words
 from protocol.commitments.tensor import state_tree, tensor_root
 from protocol.errors import UsageError
 from protocol.game.trace import HONEST, Hooks, Trace
@@ -16,7 +17,7 @@ from prover.engine.executor import Executor
 from prover.engine.trace import ReplayTrace
 from tests.support import programs
 from tests.support.game import one_word
-from tests.support.programs import Example, Words
+from tests.support.programs import Example
 
 STEPS, STRIDE = 8, 3
 LAYER2, LOSS = 4, 17

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from protocol.commitments.canonical import Words
 from protocol.numerics.accumulator import EMPTY
 from protocol.program import schedule
 from protocol.program.address import n_ranges
 from tests.support.programs import classifier, counter
 
-Words = NDArray[np.uint32]
 Floats = NDArray[np.float32]
 
 
