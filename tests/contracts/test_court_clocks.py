@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.support.court import (
@@ -22,18 +20,6 @@ from tests.support.court import (
 )
 
 AROUND = [(-1, True), (0, True), (1, False)]
-
-
-@pytest.fixture(scope="module")
-def built() -> CourtWorld:
-    return CourtWorld()
-
-
-@pytest.fixture
-def world(built: CourtWorld) -> Iterator[CourtWorld]:
-    mark = built.evm.snapshot()
-    yield built
-    built.evm.revert_to(mark)
 
 
 def opened(world: CourtWorld, *, post_after: int = 0) -> tuple[bytes, Commitment, int]:

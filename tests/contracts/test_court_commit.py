@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -21,18 +20,6 @@ from tests.support.court import (
     state,
 )
 from tests.support.evm import Reverted
-
-
-@pytest.fixture(scope="module")
-def built() -> CourtWorld:
-    return CourtWorld()
-
-
-@pytest.fixture
-def world(built: CourtWorld) -> Iterator[CourtWorld]:
-    mark = built.evm.snapshot()
-    yield built
-    built.evm.revert_to(mark)
 
 
 def refused_commit(world: CourtWorld, reason: str, what: Commitment, *, sender: str | None = None) -> None:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
 from protocol.commitments.tree import ZERO
 from tests.support.court import (
     BRANCH_CLOSED,
@@ -23,18 +19,6 @@ from tests.support.court import (
     page_tree,
     pages,
 )
-
-
-@pytest.fixture(scope="module")
-def built() -> CourtWorld:
-    return CourtWorld()
-
-
-@pytest.fixture
-def world(built: CourtWorld) -> Iterator[CourtWorld]:
-    mark = built.evm.snapshot()
-    yield built
-    built.evm.revert_to(mark)
 
 
 def opened(world: CourtWorld, update: bytes | None = None) -> tuple[bytes, bytes, Commitment]:
@@ -60,6 +44,19 @@ def to_tensor(world: CourtWorld, dispute: bytes, nodes: Commitment, *, sender: s
             world.reveal(tensor, level, 0)
         if level == 2:
             world.select(dispute, nodes, tensor, 1, 0, sender=sender)
+
+
+def demanded_fold(world: CourtWorld, dispute: bytes, steps: Commitment) -> tuple[Commitment, bytes]:
+    """On from an opened dispute to a FOLD that nobody has committed: NODES, and the position."""
+    world.select_step(dispute, steps, 2)
+    nodes = tensor_nodes(world, steps, 2)
+    world.commit(nodes)
+    to_tensor(world, dispute, nodes)
+    page = pages("t")[0]
+    world.select(dispute, nodes, page_tree(pages("t")), 0, 0)
+    world.court.call("reveal_page", page)
+    fold = world.court.call("select_word", dispute, nodes.candidate, 3, page, b"", sender=world.watcher)
+    return nodes, fold
 
 
 def end_of(world: CourtWorld, position: bytes) -> int:
@@ -145,14 +142,7 @@ def test_silence_fells_for_the_claimant(world: CourtWorld) -> None:
 
 def test_a_fold_that_nobody_commits_fells_all_the_way_up(world: CourtWorld) -> None:
     update, dispute, steps = opened(world)
-    world.select_step(dispute, steps, 2)
-    nodes = tensor_nodes(world, steps, 2)
-    world.commit(nodes)
-    to_tensor(world, dispute, nodes)
-    page = pages("t")[0]
-    world.select(dispute, nodes, page_tree(pages("t")), 0, 0)
-    world.court.call("reveal_page", page)
-    fold = world.court.call("select_word", dispute, nodes.candidate, 3, page, b"", sender=world.watcher)
+    nodes, fold = demanded_fold(world, dispute, steps)
     ends = [end_of(world, position) for position in (fold, steps.position, nodes.position)]
     assert ends == sorted(ends)
     # the fold ends first, so the fall waits at NODES, and again at nothing
@@ -170,14 +160,7 @@ def test_a_fold_that_nobody_commits_fells_all_the_way_up(world: CourtWorld) -> N
 
 def test_one_settle_goes_up_through_all_that_has_ended(world: CourtWorld) -> None:
     update, dispute, steps = opened(world)
-    world.select_step(dispute, steps, 2)
-    nodes = tensor_nodes(world, steps, 2)
-    world.commit(nodes)
-    to_tensor(world, dispute, nodes)
-    page = pages("t")[0]
-    world.select(dispute, nodes, page_tree(pages("t")), 0, 0)
-    world.court.call("reveal_page", page)
-    fold = world.court.call("select_word", dispute, nodes.candidate, 3, page, b"", sender=world.watcher)
+    _, fold = demanded_fold(world, dispute, steps)
     world.wait(10**4)
     world.court.call("settle", fold)
     names = [event.name for event in world.court.events]

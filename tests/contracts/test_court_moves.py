@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,18 +22,6 @@ from tests.support.court import (
     page_tree,
     pages,
 )
-
-
-@pytest.fixture(scope="module")
-def built() -> CourtWorld:
-    return CourtWorld()
-
-
-@pytest.fixture
-def world(built: CourtWorld) -> Iterator[CourtWorld]:
-    mark = built.evm.snapshot()
-    yield built
-    built.evm.revert_to(mark)
 
 
 def cursor(world: CourtWorld, dispute: bytes, candidate: bytes) -> tuple[Any, ...]:

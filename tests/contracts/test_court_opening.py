@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from protocol.commitments.tree import ZERO
 from protocol.game.ids import Kind, position_id
 from tests.support.court import OPEN, CourtWorld, made_up, state
 from tests.support.evm import Reverted
-
-
-@pytest.fixture(scope="module")
-def built() -> CourtWorld:
-    return CourtWorld()
-
-
-@pytest.fixture
-def world(built: CourtWorld) -> Iterator[CourtWorld]:
-    mark = built.evm.snapshot()
-    yield built
-    built.evm.revert_to(mark)
 
 
 def test_a_reservation_locks_the_challenge_bond_and_is_bound_to_its_sender(world: CourtWorld) -> None:
