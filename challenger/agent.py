@@ -15,7 +15,7 @@ from challenger.solver import Challenger, solve
 from protocol.chain.court_view import ChainView
 from protocol.chain.deployment import Contracts
 from protocol.chain.moves import ensure_allowance, send_move
-from protocol.errors import ChainError, MismatchError, RefusedError
+from protocol.errors import ChainError, GavelError, MismatchError, RefusedError
 from protocol.game.moves import Move, Open, Prove, Reserve, Withdraw
 from protocol.game.openings import Openings
 from protocol.game.view import DisputeStatus, UpdateInfo, UpdateStatus
@@ -106,22 +106,26 @@ class Watcher:
     def step(self) -> list[Move]:
         """Read the chain, decide, send; return the moves that were sent.
 
-        A move that the contract refuses is logged and dropped: somebody else was faster, or its time is over;
-        what follows is decided from the chain in the next step.
+        A move that is not accepted is logged and dropped: somebody else was faster, its time is over, or the
+        account cannot pay; what follows is decided from the chain in the next step. So is what the solver
+        cannot decide (A-2): the other disputes go on (A-8).
 
         Raises:
-            MismatchError: the solver found what cannot be (A-2).
-            ChainError: the node failed; nothing is lost, call again.
+            ChainError: the node cannot be read; nothing is lost, call again.
         """
         self.view.refresh()
-        return [move for move in solve(self.view, self._me) if self._send(move)] or self._collect()
+        moves = solve(self.view, self._me, report=self._trouble)
+        return [move for move in moves if self._send(move)] or self._collect()
+
+    def _trouble(self, error: GavelError) -> None:
+        self._log(f"CANNOT DECIDE in one place, going on with the others: {error}")
 
     def _send(self, move: Move) -> bool:
         try:
             if isinstance(move, Reserve):
                 self.approve()
             sent = send_move(self._contracts, move)
-        except RefusedError as error:
+        except (RefusedError, ChainError) as error:  # A-8: the next move may be possible
             self._log(f"{type(move).__name__} {error}")
             return False
         self._log(f"{describe(move)} ({sent.gas:,} gas)")
@@ -146,12 +150,12 @@ class Watcher:
     def run(self, *, poll: float, stop: Flag) -> None:
         """Step until told to stop, every `poll` seconds while there is nothing to send.
 
-        A node that does not answer is asked again; raises MismatchError as `step` does.
+        Whatever goes wrong is logged, and tried again from what the chain then says (A-8).
         """
         while not stop.is_set():
             try:
                 sent = self.step()
-            except ChainError as error:
+            except GavelError as error:
                 self._log(f"{error}; trying again")
                 sent = []
             if not sent:

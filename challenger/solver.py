@@ -13,6 +13,7 @@ from protocol.commitments.tensor import words_of_page
 from protocol.commitments.tree import ZERO, Tree
 from protocol.errors import MismatchError
 from protocol.game.ids import Kind, dispute_id
+from protocol.game.isolation import Report, isolated, raise_trouble
 from protocol.game.moves import (
     CancelReservation,
     Close,
@@ -38,6 +39,7 @@ from protocol.game.proofs import (
 )
 from protocol.game.view import (
     BranchInfo,
+    CandidateInfo,
     CourtView,
     Cursor,
     DisputeInfo,
@@ -76,33 +78,46 @@ class Challenger:
     first_difference: FirstDifference
 
 
-def solve(view: CourtView, me: Challenger) -> list[Move]:
+def solve(view: CourtView, me: Challenger, *, report: Report = raise_trouble) -> list[Move]:
     """Return the moves to make now, in order; an empty list when it is for others to move.
 
     Moves are independent of each other: each of them may be refused because somebody else was faster.
 
+    Args:
+        report: told what keeps this party from deciding in one branch or dispute; where it returns, the
+            others are gone on with (A-8).
+
     Raises:
-        MismatchError: nothing differs under a commitment that must contain a difference. Contract, view or
-            replay are broken; no move is safe (A-2).
+        MismatchError: unless reported: nothing differs under a commitment that must contain a difference.
+            Contract, view or replay are broken; no move is safe there (A-2).
     """
     moves: list[Move] = []
     settled: set[bytes] = set()
     mine = view.disputes(challenger=me.address)
     job_id = me.job.job_id
     for dispute in mine:
-        update = view.update(dispute.update)
-        if dispute.status != DisputeStatus.OPEN or update.job != job_id:
-            continue
-        if update.status in (UpdateStatus.FALLEN, UpdateStatus.VOID):
-            moves.append(Close(dispute=dispute.dispute))
-            continue
-        moves += _settle(view, dispute, settled)
-        for place, branch in _branches(view, me, dispute):
-            if branch.turn == Turn.DEFENDER_LATE:
-                moves.append(Silence(dispute=dispute.dispute, candidate=branch.candidate))
-            elif branch.turn == Turn.CHALLENGER:
-                moves.append(_attack(view, me, place, branch))
-    return moves + list(_accuse(view, me, mine))
+        with isolated(report):
+            update = view.update(dispute.update)
+            if dispute.status != DisputeStatus.OPEN or update.job != job_id:
+                continue
+            if update.status in (UpdateStatus.FALLEN, UpdateStatus.VOID):
+                moves.append(Close(dispute=dispute.dispute))
+                continue
+            moves += _settle(view, dispute, settled)
+            for candidate in _candidates(view, dispute):
+                with isolated(report):
+                    moves += _play(view, me, dispute, candidate)
+    with isolated(report):
+        moves += _accuse(view, me, mine)
+    return moves
+
+
+def _play(view: CourtView, me: Challenger, dispute: DisputeInfo, candidate: CandidateInfo) -> Iterator[Move]:
+    branch = view.branch(dispute.dispute, candidate.candidate)
+    if branch.turn == Turn.DEFENDER_LATE:
+        yield Silence(dispute=dispute.dispute, candidate=branch.candidate)
+    elif branch.turn == Turn.CHALLENGER:
+        yield _attack(view, me, site(view, me.job, candidate), branch)
 
 
 def _accuse(view: CourtView, me: Challenger, mine: Sequence[DisputeInfo]) -> Iterator[Move]:
@@ -182,12 +197,9 @@ def _ends_at(view: CourtView, position: bytes) -> int:
     return max(here.ends_at, _ends_at(view, view.candidate(here.parent).position))
 
 
-def _branches(view: CourtView, me: Challenger, dispute: DisputeInfo) -> Iterator[tuple[Site, BranchInfo]]:
+def _candidates(view: CourtView, dispute: DisputeInfo) -> Iterator[CandidateInfo]:
     for position in view.demands(dispute.dispute):
-        for candidate in view.candidates(position):
-            if not candidate.fallen:
-                branch = view.branch(dispute.dispute, candidate.candidate)
-                yield site(view, me.job, candidate), branch
+        yield from (candidate for candidate in view.candidates(position) if not candidate.fallen)
 
 
 # -------------------------------------------------------------------- one branch

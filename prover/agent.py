@@ -123,7 +123,7 @@ class DefenderAgent:
     def step(self) -> list[Move]:
         """Read the chain, decide, send; return the moves that were sent.
 
-        Moves that are not accepted are logged, and so is what cannot be decided: neither keeps the others from
+        Moves that are not accepted are logged, and so is what cannot be decided: neither keeps others from
         being made (A-8). After `FRESH` seconds what is left is decided anew, from what the chain then says.
 
         Raises:

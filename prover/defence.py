@@ -6,12 +6,15 @@ builds on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
+from typing import Final
 
 from protocol.commitments.tree import Tree
 from protocol.game.ids import NO_UPDATE, Kind, candidate_id
+from protocol.game.isolation import Report, isolated, raise_trouble
 from protocol.game.moves import Commit, Free, Move, Reveal, RevealPage, Timeout
 from protocol.game.openings import Openings
 from protocol.game.proofs import Site, cursor_tree, position_tree, site
@@ -19,6 +22,7 @@ from protocol.game.view import (
     BranchInfo,
     CandidateInfo,
     CourtView,
+    DisputeInfo,
     DisputeStatus,
     PositionInfo,
     Turn,
@@ -27,6 +31,12 @@ from protocol.game.view import (
 )
 from protocol.job import Job
 from protocol.program.descriptor import Source
+
+_Task = tuple[int, Callable[[], Iterator[Move]]]
+"""When something is due (seconds), and how to work it out."""
+
+_NOT_DUE: Final = 1 << 64
+"""Nothing is lost by doing it later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,22 +55,39 @@ class Defender:
     openings: Openings
 
 
-def defend(view: CourtView, me: Defender) -> list[Move]:
-    """Return the moves to make now, in order; an empty list when it is for others to move.
+def defend(view: CourtView, me: Defender, *, report: Report = raise_trouble) -> list[Move]:
+    """Return the moves to make now, the most urgent first; an empty list when it is for others to move.
 
     Moves are independent of each other: each of them may be refused because somebody else was faster.
+
+    Args:
+        report: told what keeps this party from answering in one place; where it returns, the others are
+            answered (A-8).
     """
-    moves: list[Move] = []
+    return list(answers(view, me, report=report))
+
+
+def answers(view: CourtView, me: Defender, *, report: Report = raise_trouble) -> Iterator[Move]:
+    """Yield what `defend` returns, each move as soon as it is worked out: a commitment may need a long
+    replay, and what is due before it must not wait for it.
+    """
+    tasks: list[_Task] = []
     chain = view.chain(me.job.job_id)
-    revealed: set[bytes] = set()
+    done: set[bytes] = set()
     for update in chain:
         as_update = _standing_in(me, update, chain)
         if update.status != UpdateStatus.PENDING or as_update is None:
             continue
-        for position in view.positions(update=update.update):
-            moves += _commit(view, me, position, as_update)
-        moves += _answer(view, me, update, revealed)
-    return moves
+        tasks += [
+            (position.ends_at, partial(_commit, view, me, position, as_update))
+            for position in view.positions(update=update.update)
+        ]
+        for dispute in view.disputes(update=update.update):
+            if dispute.status == DisputeStatus.OPEN:
+                tasks += _answers(view, me, dispute, done, report)
+    for _, work in sorted(tasks, key=lambda task: task[0]):
+        with isolated(report):
+            yield from work()
 
 
 def freed(view: CourtView, me: Defender, update: UpdateInfo) -> list[Move]:
@@ -139,23 +166,36 @@ def _commit(view: CourtView, me: Defender, here: PositionInfo, as_update: bytes)
     )
 
 
-def _answer(view: CourtView, me: Defender, update: UpdateInfo, revealed: set[bytes]) -> Iterator[Move]:
+def _answers(
+    view: CourtView, me: Defender, dispute: DisputeInfo, done: set[bytes], report: Report
+) -> Iterator[_Task]:
     """Reveal below this party's own commitments, whoever posted them, and time out late challengers (A-4)."""
-    disputes = [d for d in view.disputes(update=update.update) if d.status == DisputeStatus.OPEN]
-    for dispute in disputes:
-        for position in view.demands(dispute.dispute):
-            for candidate in view.candidates(position):
-                if candidate.fallen or not candidate.above_standing:
-                    continue
+    for position in view.demands(dispute.dispute):
+        for candidate in view.candidates(position):
+            if candidate.fallen or not candidate.above_standing:
+                continue
+            with isolated(report):
                 branch = view.branch(dispute.dispute, candidate.candidate)
-                if branch.turn == Turn.CHALLENGER_LATE and _is_own(view, me, candidate):
-                    yield Timeout(dispute=dispute.dispute, candidate=candidate.candidate)
-                    break
-                if branch.turn != Turn.DEFENDER or branch.cursor.hash in revealed:
-                    continue
-                if _is_own(view, me, candidate):
-                    revealed.add(branch.cursor.hash)
-                    yield from _reveal(me, site(view, me.job, candidate), branch)
+                if branch.turn == Turn.DEFENDER:
+                    yield branch.limit, partial(_answer, view, me, candidate, branch, done)
+                elif branch.turn == Turn.CHALLENGER_LATE:
+                    yield _NOT_DUE, partial(_time_out, view, me, candidate, branch, done)
+
+
+def _answer(
+    view: CourtView, me: Defender, candidate: CandidateInfo, branch: BranchInfo, done: set[bytes]
+) -> Iterator[Move]:
+    if branch.cursor.hash not in done and _is_own(view, me, candidate):
+        done.add(branch.cursor.hash)
+        yield from _reveal(me, site(view, me.job, candidate), branch)
+
+
+def _time_out(
+    view: CourtView, me: Defender, candidate: CandidateInfo, branch: BranchInfo, done: set[bytes]
+) -> Iterator[Move]:
+    if branch.dispute not in done and _is_own(view, me, candidate):
+        done.add(branch.dispute)
+        yield Timeout(dispute=branch.dispute, candidate=candidate.candidate)
 
 
 def _is_own(view: CourtView, me: Defender, candidate: CandidateInfo) -> bool:

@@ -60,7 +60,7 @@ class ChainView:
         self._posted: dict[bytes, Event] = {}
         self._jobs: dict[bytes, Event] = {}
         self._reserved: dict[tuple[bytes, bytes], None] = {}
-        self._opened: dict[bytes, bytes] = {}
+        self._opened: dict[bytes, tuple[bytes, bytes]] = {}
         self._demands: dict[bytes, dict[bytes, None]] = {}
         self._positions: dict[bytes, dict[bytes, None]] = {}
         self._children: dict[tuple[bytes, int], tuple[bytes, ...]] = {}
@@ -89,7 +89,7 @@ class ChainView:
             case "Reserved":
                 self._reserved[args["challenger"], args["digest"]] = None
             case "Opened":
-                self._opened[args["dispute"]] = args["update"]
+                self._opened[args["dispute"]] = args["update"], args["challenger"]
             case "Demanded":
                 self._demands.setdefault(args["dispute"], {})[args["position"]] = None
                 self._positions.setdefault(args["update"], {})[args["position"]] = None
@@ -201,9 +201,10 @@ class ChainView:
     def reservations(self, challenger: bytes) -> Sequence[ReservationInfo]:
         """See `CourtView`."""
         found = []
-        for who, digest in self._reserved:
+        # Strangers' records are never read: whoever fills the board with them would slow everybody (A-8).
+        for who, digest in ((w, d) for w, d in self._reserved if w == challenger):
             record = self._read("court", "reservation", who, digest)
-            if who == challenger and record["reserved_at"]:
+            if record["reserved_at"]:
                 found.append(
                     ReservationInfo(
                         challenger=who,
@@ -234,13 +235,13 @@ class ChainView:
         self, *, update: bytes | None = None, challenger: bytes | None = None
     ) -> Sequence[DisputeInfo]:
         """See `CourtView`."""
-        known = [d for d in self._opened if self._read("court", "dispute", d)["status"]]
-        found = [self.dispute(d) for d in known]
-        return [
-            d
-            for d in found
-            if (update is None or d.update == update) and (challenger is None or d.challenger == challenger)
+        # A dispute's id binds update and challenger (D-1), so the log tells whose to leave unread (A-8).
+        asked = [
+            dispute
+            for dispute, (of, by) in self._opened.items()
+            if update in (None, of) and challenger in (None, by)
         ]
+        return [self.dispute(d) for d in asked if self._read("court", "dispute", d)["status"]]
 
     def positions(self, *, update: bytes) -> Sequence[PositionInfo]:
         """See `CourtView`."""

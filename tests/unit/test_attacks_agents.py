@@ -1,0 +1,189 @@
+"""Attacks on honest agents rather than on the contracts: crowding them, starving them, making one place
+undecidable (actors.md, A-8).
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from challenger.solver import Challenger, _open, solve
+from protocol.chain.court_view import ChainView
+from protocol.chain.moves import send_move
+from protocol.errors import GavelError, MismatchError, UsageError
+from protocol.game import moves as m
+from protocol.game.ids import Kind, dispute_id
+from protocol.game.trace import HONEST
+from prover.agent import DefenderAgent
+from prover.defence import Defender, answers, defend
+from tests.support.chain import Sides
+from tests.support.game import TRAINER, WATCHER, Table, one_word, table
+
+
+class Blind:
+    """A view that cannot tell one branch, as after a reorganisation that moved it."""
+
+    def __init__(self, view: Any, candidate: bytes) -> None:
+        self._view, self._candidate = view, candidate
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._view, name)
+
+    def branch(self, dispute: bytes, candidate: bytes) -> Any:
+        if candidate == self._candidate:
+            raise UsageError("no branch")
+        return self._view.branch(dispute, candidate)
+
+
+def _accuse(at: Table, update: bytes, segment: int, salt: bytes) -> bytes:
+    """Open a dispute whatever it is worth."""
+    digest = dispute_id(update=update, segment=segment, challenger=WATCHER, salt=salt)
+    at.send(WATCHER, m.Reserve(job=at.job.job_id, digest=digest))
+    at.send(WATCHER, _open(_watcher(at), at.model.update(update), segment, salt))
+    return digest
+
+
+def test_a_branch_that_cannot_be_told_silences_no_other() -> None:
+    at = table()
+    lie = at.openings(one_word(2, 2, 65))
+    update = at.post(lie, segments=2)
+    wrong = at.truth.first_difference(at.model.update(update))
+    assert wrong is not None
+    for salt in (bytes([1]) * 32, bytes([2]) * 32):
+        _accuse(at, update, wrong, salt)
+    _accuse(at, update, 1 - wrong, bytes(32))
+    me = Defender(address=TRAINER, trainer=TRAINER, job=at.job, openings=lie)
+    for move in defend(at.model, me):
+        at.send(TRAINER, move)
+    steps = [p for p in at.model.positions(update=update) if p.kind == Kind.STEPS]
+    blind, seen = (at.model.candidates(p.position)[0].candidate for p in sorted(steps, key=_is(wrong)))
+    watcher = _watcher(at)
+    with pytest.raises(UsageError):
+        solve(Blind(at.model, blind), watcher)
+    troubles: list[GavelError] = []
+    moves = solve(Blind(at.model, blind), watcher, report=troubles.append)
+    assert len(troubles) == 1
+    assert [getattr(move, "candidate", None) for move in moves] == [seen, seen]
+    for move in moves:
+        at.send(WATCHER, move)
+    told: list[GavelError] = []
+    answered = list(answers(Blind(at.model, blind), me, report=told.append))
+    assert len(told) == 1
+    assert answered
+
+
+def test_a_dispute_where_nothing_differs_is_said_loudly_and_stops_no_other() -> None:
+    at = table()
+    lie = at.openings(one_word(5, 2, 65))
+    update = at.post(lie, segments=2)
+    wrong = at.truth.first_difference(at.model.update(update))
+    assert wrong == 1
+    for segment in (0, 1):
+        _accuse(at, update, segment, bytes(32))
+    for move in defend(at.model, Defender(address=TRAINER, trainer=TRAINER, job=at.job, openings=lie)):
+        at.send(TRAINER, move)
+    with pytest.raises(MismatchError, match="nothing differs"):
+        solve(at.model, _watcher(at))
+    troubles: list[GavelError] = []
+    assert len(solve(at.model, _watcher(at), report=troubles.append)) == 1
+    assert "nothing differs" in str(troubles[0])
+
+
+def _watcher(at: Table) -> Challenger:
+    return Challenger(
+        address=WATCHER,
+        job=at.job,
+        openings=at.truth,
+        salt=lambda *_: bytes(32),
+        first_difference=at.truth.first_difference,
+    )
+
+
+def _is(segment: int) -> Any:
+    return lambda position: position.segment == segment
+
+
+def test_strangers_reservations_and_disputes_are_not_read() -> None:
+    sides = Sides()
+    sides.post("trainer", sides.openings(HONEST), 2)
+    [update] = sides.view.updates(sides.job.job_id)
+    watcher = Challenger(
+        address=sides.address["watcher"],
+        job=sides.job,
+        openings=sides.truth,
+        salt=lambda *_: bytes(32),
+        first_difference=sides.truth.first_difference,
+    )
+
+    def calls(view: ChainView) -> int:
+        view.refresh()
+        before = counted[0]
+        assert solve(view, watcher) == []
+        return counted[0] - before
+
+    counted = [0]
+    rpc = sides.embedded.rpc
+
+    def count(method: str, params: list[Any]) -> Any:
+        counted[0] += method == "eth_call"
+        return rpc(method, params)
+
+    sides.embedded.rpc = count  # type: ignore[method-assign]
+    alone = calls(sides.view)
+    for number in range(5):
+        digest = bytes([number]) * 32
+        send_move(sides.contracts["other"], m.Reserve(job=sides.job.job_id, digest=digest))
+    salt = bytes([9]) * 32
+    digest = dispute_id(update=update.update, segment=0, challenger=sides.address["other"], salt=salt)
+    send_move(sides.contracts["other"], m.Reserve(job=sides.job.job_id, digest=digest))
+    send_move(sides.contracts["other"], _open(watcher, update, 0, salt))
+    assert calls(sides.view) == alone
+
+
+class PoorDefender(DefenderAgent):
+    """The shipped agent over a toy trace instead of a folder."""
+
+    def __init__(self, sides: Sides, who: str) -> None:
+        self._contracts, self._log = sides.contracts[who], lambda _: None
+        self._folder: Any = SimpleNamespace(job=sides.job)
+        self._store: Any = SimpleNamespace(load=lambda *_: None)
+        self._remembered: set[tuple[int, bytes]] = set()
+        self.view = ChainView(self._contracts)
+        address = sides.address[who]
+        self._me = Defender(address=address, trainer=address, job=sides.job, openings=sides.truth)
+
+
+def test_a_bond_that_cannot_be_paid_keeps_no_answer_from_being_given() -> None:
+    """Defending what one builds on takes a bond; whoever has none left must still defend its own."""
+    sides = Sides()
+    job = sides.job.job_id
+    sides.post("trainer", sides.truth, 1)
+    send_move(sides.contracts["trainer"], m.Release(job=job))
+    other = sides.contracts["other"]
+    send_move(other, m.Lease(job=job))
+    geometry = sides.job.geometry
+    end = geometry.stride + geometry.steps_of(1)
+    send_move(other, m.Post(job=job, states=(sides.truth.trace.state_root(end),)))
+    sides.view.refresh()
+    first, second = sides.view.updates(job)
+    hostile = Challenger(
+        address=sides.address["watcher"],
+        job=sides.job,
+        openings=sides.truth,
+        salt=lambda *_: bytes(32),
+        first_difference=lambda _: None,
+    )
+    for update in (first, second):
+        digest = dispute_id(
+            update=update.update, segment=update.first_segment, challenger=hostile.address, salt=bytes(32)
+        )
+        send_move(sides.contracts["watcher"], m.Reserve(job=job, digest=digest))
+        send_move(sides.contracts["watcher"], _open(hostile, update, update.first_segment, bytes(32)))
+    balance = other.token.view("balanceOf", sides.address["other"])
+    other.token.send("transfer", sides.address["requester"], balance)
+    agent = PoorDefender(sides, "other")
+    sent = agent.step()
+    [position] = agent.view.positions(update=second.update)
+    assert [move.position for move in sent if isinstance(move, m.Commit)] == [position.position]
