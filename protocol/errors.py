@@ -6,7 +6,9 @@
     |-- MismatchError       two things that must agree bit for bit do not
     |-- RefusedError        a move that the contract (or its model) refuses; carries the named reason
     |-- ChainError          the node, the account or a transaction
-    `-- UsageError          a command that cannot be carried out as given
+    |-- UsageError          a command that cannot be carried out as given
+    |-- CompileError        a contract that the compiler refuses (protocol.chain.artifacts)
+    `-- BrokenRuleError     a safety rule that does not hold, in simulations (protocol.game.rules)
 
 Every message says what happened, what it means and what to do.
 """

@@ -13,6 +13,7 @@ from protocol.game.model_board import require
 from protocol.game.model_court import PAGE_BYTES, Court
 from protocol.game.model_records import Branch, Candidate, Position
 from protocol.game.moves import Prove, Select, SelectStep, SelectWord
+from protocol.game.proofs import context_of
 from protocol.game.view import Cursor, DisputeStatus, Turn
 from protocol.program import leaf as leaves
 from protocol.program.leaf import ProofContext
@@ -160,35 +161,13 @@ class Play(Court):
         require(provable, "court: not at a last level")
         posted = self.candidates[candidate]
         here = self.positions[posted.position]
-        nodes, fold_root, node, word_index = posted, ZERO, cursor.node, 0
+        nodes, fold = posted, None
         if here.kind == Kind.FOLD:
-            nodes, fold_root, node, word_index = self.candidates[here.parent], posted.root, here.a, here.b
-        step = self.positions[nodes.position]
-        terms = self.terms(here.update)
-        geometry = terms.geometry
-        return ProofContext(
-            program_root=terms.program_root,
-            inputs_root=terms.inputs_root,
-            seed=terms.seed,
-            nodes_root=nodes.root,
-            pre_state=step.first,
-            fold_root=fold_root,
-            cursor=cursor.hash,
-            kind=int(cursor.kind),
-            cursor_height=cursor.height,
-            cursor_index=cursor.index,
-            node=node,
-            word_index=word_index,
-            step=step.segment * geometry.stride + step.a - 1,
-            n_nodes=geometry.n_nodes,
-            n_slots=geometry.n_slots,
-            n_inputs=geometry.n_inputs,
-            n_rows=geometry.n_rows,
-            batch=geometry.batch,
-            tensor_height=geometry.tensor_height,
-            input_height=geometry.input_height,
-            range_log2=geometry.range_log2,
-        )
+            nodes, fold = self.candidates[here.parent], (posted.root, here.a, here.b)
+        above = self.positions[nodes.position]
+        job = self.terms(here.update)
+        step = above.segment * job.geometry.stride + above.a - 1
+        return context_of(job, cursor, nodes_root=nodes.root, pre_state=above.first, step=step, fold=fold)
 
     def prove(self, sender: bytes, move: Prove) -> bool:
         """Judge a leaf; True if the candidate fell, False if the dispute is lost (D-11)."""

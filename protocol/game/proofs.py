@@ -78,21 +78,47 @@ def proof_context(job: Job, place: Site, cursor: Cursor) -> ProofContext:
     if place.nodes is None:
         raise MismatchError("no leaf of a STEPS commitment can be proven; select a step instead")
     folding = place.position.kind == Kind.FOLD
+    return context_of(
+        job,
+        cursor,
+        nodes_root=place.nodes.root,
+        pre_state=place.pre_state,
+        step=place.step,
+        fold=(place.candidate.root, place.position.a, place.position.b) if folding else None,
+    )
+
+
+def context_of(
+    job: Job,
+    cursor: Cursor,
+    *,
+    nodes_root: bytes,
+    pre_state: bytes,
+    step: int,
+    fold: tuple[bytes, int, int] | None,
+) -> ProofContext:
+    """Put together what the court hands to the verifier (P-15).
+
+    Args:
+        nodes_root, pre_state, step: of the NODES candidate that operands are read under.
+        fold: under FOLD the candidate's root, and node and word index of its position.
+    """
+    fold_root, node, word_index = fold or (ZERO, cursor.node, 0)
     geometry = job.geometry
     return ProofContext(
         program_root=job.program_root,
         inputs_root=job.inputs_root,
         seed=job.seed,
-        nodes_root=place.nodes.root,
-        pre_state=place.pre_state,
-        fold_root=place.candidate.root if folding else ZERO,
+        nodes_root=nodes_root,
+        pre_state=pre_state,
+        fold_root=fold_root,
         cursor=cursor.hash,
         kind=int(cursor.kind),
         cursor_height=cursor.height,
         cursor_index=cursor.index,
-        node=place.position.a if folding else cursor.node,
-        word_index=place.position.b if folding else 0,
-        step=place.step,
+        node=node,
+        word_index=word_index,
+        step=step,
         n_nodes=geometry.n_nodes,
         n_slots=geometry.n_slots,
         n_inputs=geometry.n_inputs,
