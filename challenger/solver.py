@@ -275,6 +275,11 @@ def _select_step(
 ) -> SelectStep:
     cursor = branch.cursor
     step = (cursor.index << cursor.height) + index
+    if step == 0:
+        raise MismatchError(
+            f"segment {place.position.segment} starts from another state than the replay: an earlier segment "
+            "differs already, or this dispute was opened with another replay; find the first wrong segment"
+        )
     own = cursor_tree(me.openings, place, cursor)
     fanout = me.job.geometry.fanout_log2
     committed = Committed(view, own=own, root=place.candidate.root, fanout_log2=fanout)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from protocol.commitments.tree import ZERO, Tree
-from protocol.errors import RefusedError
+from protocol.errors import MismatchError, RefusedError
 from protocol.game import moves as m
 from protocol.game.ids import Kind, dispute_id
 from protocol.game.openings import path_in_list
@@ -176,3 +176,15 @@ def test_below_an_absent_page_there_is_nothing_to_select_or_reveal() -> None:
     at.send(WATCHER, proof)
     assert at.model.candidate(candidate).fallen
     assert at.decided() == {"absent page": 1}
+
+
+def test_a_challenger_with_another_replay_than_the_disputes_says_so() -> None:
+    """A-2: leaf 0 of STEPS is agreed; who sees a difference there must not move."""
+    at = table()
+    at.post(at.openings(one_word(5, 2, 3)), segments=2)
+    at.play([challenger(at, at.truth)], until=at.model.now())
+    [dispute] = at.model.disputes()
+    assert dispute.segment == 1
+    another = at.openings(one_word(3, 2, 65))
+    with pytest.raises(MismatchError, match="segment 1 starts from another state"):
+        at.play([challenger(at, another), defender(at, at.openings(one_word(5, 2, 3)))], until=at.model.now())
