@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from protocol.commitments.tree import height
-from protocol.errors import MalformedError
+from protocol.errors import MalformedError, UsageError
 
 _GEOMETRY_WIDTHS = (32, 32, 24, 8, 32, 32, 32, 32, 8, 8, 8, 8)
 _CLOCK_WIDTHS = (32,) * 8
@@ -225,13 +225,21 @@ class Preset:
 def load_preset(name: str, folder: Path | None = None) -> Preset:
     """A preset from ``specs/presets`` of the repository, or of ``folder``.
 
+    Presets are part of the specification and not of an installed wheel: there, ``folder`` names a copy.
+
     Raises:
-        MalformedError: no such preset, or it is not what U-1 needs.
+        UsageError: there is no such preset.
+        MalformedError: it is not what U-1 needs.
     """
     path = (folder or Path(__file__).resolve().parent.parent / "specs" / "presets") / f"{name}.toml"
     try:
         data = tomllib.loads(path.read_text())
         clocks, money = Clocks(**data["clocks"]), Money(**data["money"])
         return Preset(name=name, clocks=clocks, money=money, **data["geometry"])
-    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
-        raise MalformedError(f"preset {name!r} cannot be read from {path}: {error}") from error
+    except OSError as error:
+        raise UsageError(
+            f"there is no preset {name!r} at {path}: presets are read from the specs of a checkout; install "
+            "gavel from one with `pip install -e`, and use one of specs/presets"
+        ) from error
+    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise MalformedError(f"preset {name!r} at {path} is not what U-1 needs: {error}") from error

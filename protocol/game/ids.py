@@ -10,7 +10,6 @@ from enum import IntEnum
 from hashlib import sha256
 from typing import Final
 
-ADDRESS_BYTES: Final = 20
 NO_UPDATE: Final = bytes(32)
 """What `Commit.as_update` holds when the trainer of the disputed update itself posts (D-5)."""
 

@@ -21,7 +21,6 @@ from protocol.program.descriptor import DESCRIPTOR_BYTES, Node, Source
 from protocol.program.evaluation import StepContext
 
 ACCUMULATOR_BYTES = 97
-MAX_WITNESS = 98_304
 
 
 class CursorKind(IntEnum):

@@ -18,7 +18,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from protocol.errors import UnsupportedError
 from prover.capture.isolation import Training
 
-Key: TypeAlias = tuple[str, ...]
 _SEED = 0x6A7E1
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from protocol.numerics.opcodes import Fold, Op
 from prover.capture.lowering.context import FLOAT, Context, Rule
 from prover.capture.lowering.reductions import dimensions, fold, mean_of, sum_of, variance_of
-from prover.capture.views import Shape, View
+from prover.capture.views import View
 
 
 def _reciprocal_deviation(c: Context, variance: View, eps: float) -> View:
@@ -139,10 +139,6 @@ def batch_norm_backward(
         _sum_product(c, grad, x_hat, dims) if mask[1] else None,
         sum_of(c, grad, dims) if mask[2] else None,
     ]
-
-
-def _grouped(view: View, shape: Shape) -> View | None:
-    return view.reshape(shape)
 
 
 def group_norm(
