@@ -78,8 +78,8 @@ def _tree(evidence: Evidence) -> Tree:
     tree = Tree(f"[bold]segment {evidence.segment}[/]: its last state is not what a replay gives")
     step = tree.add(f"step {evidence.step}: the first state that differs is the one after it")
     node = step.add(
-        f"node {evidence.node}: [bold]{escape(evidence.label)}[/] (operator, line of the user's code) writes the "
-        "first output that differs"
+        f"node {evidence.node}: [bold]{escape(evidence.label)}[/] (operator, line of the user's code) writes "
+        "the first output that differs"
     )
     page = node.add(f"page {evidence.page}: the first 64 words that differ")
     place = ", ".join(str(i) for i in evidence.element)
