@@ -17,7 +17,8 @@ from protocol.program.descriptor import CARRIED, NO_GATHER, Leaf, LeafKind, Node
 from protocol.program.interpreter import input_height, tensor_height
 from protocol.program.program import Program, TensorSpec
 
-MAX_TENSOR_HEIGHT = 32
+MAX_TENSOR_HEIGHT = 26
+"""The most that the board opens a job with (U-1)."""
 """Keeps 64 opened pages with their paths inside one witness (P-12)."""
 
 
