@@ -37,11 +37,18 @@ class TrainerAccount:
         """Bind to a client with the trainer's key; nothing is sent."""
         self._contracts, self._folder, self._log = contracts, folder, log
         self.view = ChainView(contracts)
+        self._parent: bytes | None = None
+        self._first = 0
 
     def tip(self) -> tuple[int, bytes]:
-        """Return the number of the next segment, and the state root that it starts from."""
-        _, segment, root = self._contracts.board.view("tip", self._folder.job.job_id)
-        return int(segment), bytes(root)
+        """Return the number of the next segment, and the state root that it starts from.
+
+        The next `post` builds on this tip and no other.
+        """
+        job = self._folder.job.job_id
+        tip, segment, root = self._contracts.board.view("tip", job)
+        self._parent, self._first = (bytes(tip) if any(tip) else job), int(segment)
+        return self._first, bytes(root)
 
     def lease(self) -> bool:
         """Take the lease unless it is held already; return whether a transaction was sent.
@@ -63,12 +70,15 @@ class TrainerAccount:
         """Post the state roots of further segments (U-4).
 
         Raises:
-            RefusedError: no lease, too many segments, or past the end.
+            RefusedError: no lease, too many segments, past the end, or the tip is not the one that `tip`
+                told last (I-9): train again from what it is now.
         """
         ensure_allowance(self._contracts, self._folder.job.money.update_bond)
-        first, _ = self.tip()
-        send_move(self._contracts, Post(job=self._folder.job.job_id, states=tuple(states)))
-        self._log(f"posted segments {first + 1} to {first + len(states)}")
+        if self._parent is None:
+            self.tip()
+        parent, self._parent = self._parent or self._folder.job.job_id, None
+        send_move(self._contracts, Post(job=self._folder.job.job_id, parent=parent, states=tuple(states)))
+        self._log(f"posted segments {self._first + 1} to {self._first + len(states)}")
 
 
 class DefenderAgent:

@@ -95,10 +95,11 @@ def _history_root(first: bytes32, states: DynArray[bytes32, MAX_SEGMENTS], leave
 
 
 @external
-def post(job: bytes32, states: DynArray[bytes32, MAX_SEGMENTS]) -> bytes32:
+def post(job: bytes32, parent: bytes32, states: DynArray[bytes32, MAX_SEGMENTS]) -> bytes32:
     """
     @notice Post further segments on the tip: the state root after each. Takes the update bond (U-4).
     @param job Job id.
+    @param parent What the sender builds on: the id of the tip, or the job id while nothing stands.
     @param states State roots after each segment, in order; at least one.
     @return update Update id.
     """
@@ -115,13 +116,15 @@ def post(job: bytes32, states: DynArray[bytes32, MAX_SEGMENTS]) -> bytes32:
 
     # INVARIANT: I-2, the update starts at the state that the tip ends with.
     index: uint256 = jobs.states[job].chain_length
-    parent: bytes32 = job
+    tip: bytes32 = job
     first_state: bytes32 = jobs.jobs[job].genesis
     deadline: uint256 = block.timestamp + job_words.clock(clocks, job_words.WINDOW)
     if index > 0:
-        parent = self.chain_at[job][index - 1]
-        first_state = self.updates[parent].last_state
-        deadline = max(deadline, self.updates[parent].deadline)
+        tip = self.chain_at[job][index - 1]
+        first_state = self.updates[tip].last_state
+        deadline = max(deadline, self.updates[tip].deadline)
+    # INVARIANT: I-9, what was trained from one tip is not posted on another.
+    assert parent == tip, "board: not the tip"
     deadline += n * job_words.clock(clocks, job_words.REPLAY)
 
     history_root: bytes32 = self._history_root(first_state, states, job_words.geometry(g, job_words.MAX_SEGMENTS) + 1)

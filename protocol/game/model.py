@@ -231,7 +231,7 @@ _APPLY: Final[dict[type, Callable[[Model, bytes, Any], Any]]] = {
     m.Lease: lambda g, sender, move: g.board.lease(sender, move.job),
     m.Release: lambda g, sender, move: g.board.release(sender, move.job),
     m.Evict: lambda g, sender, move: g.board.evict(sender, move.job),
-    m.Post: lambda g, sender, move: g.board.post(sender, move.job, move.states),
+    m.Post: lambda g, sender, move: g.board.post(sender, move.job, move.parent, move.states),
     m.Finalise: lambda *_: None,
     m.Claim: lambda g, _, move: g.board.claim(move.update),
     m.Reclaim: lambda g, _, move: g.board.reclaim(move.update),

@@ -229,7 +229,12 @@ class Board:
         chain = self.jobs[job].chain
         return self.updates[chain[-1]].first_segment + len(self.updates[chain[-1]].states) if chain else 0
 
-    def post(self, sender: bytes, job: bytes, states: tuple[bytes, ...]) -> bytes:
+    def parent(self, job: bytes) -> bytes:
+        """Return what the next update names as its parent: the tip, or the job (U-4)."""
+        chain = self.jobs[job].chain
+        return chain[-1] if chain else job
+
+    def post(self, sender: bytes, job: bytes, parent: bytes, states: tuple[bytes, ...]) -> bytes:
         """Post further segments on the tip (U-4, U-5)."""
         record = self.record(job)
         terms, geometry = record.terms, record.terms.geometry
@@ -240,9 +245,9 @@ class Board:
         require(1 <= len(states) <= geometry.max_segments, "board: number of segments")
         require(first_segment + len(states) <= geometry.segments, "board: beyond the last segment")
         # INVARIANT: I-2, the update starts at the state that the tip ends with.
-        parent, first_state, deadline = job, terms.genesis, self.time + terms.clocks.window
+        require(parent == self.parent(job), "board: not the tip")  # INVARIANT: I-9
+        first_state, deadline = terms.genesis, self.time + terms.clocks.window
         if record.chain:
-            parent = record.chain[-1]
             tip = self.updates[parent]
             first_state, deadline = tip.states[-1], max(deadline, tip.deadline)
         history_root = Tree([first_state, *states], geometry.history_height).root

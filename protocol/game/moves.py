@@ -57,9 +57,10 @@ class Evict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Post:
-    """Post the state roots after each of n further segments (U-4)."""
+    """Post the state roots after each of n further segments on the tip, or on the job itself (U-4)."""
 
     job: bytes
+    parent: bytes
     states: Hashes
 
 

@@ -14,7 +14,7 @@ from tests.support.game import NEW_MODEL, table
 from tests.support.lockstep import Lockstep
 from tests.support.walk import Walk, traces_of
 
-WALKS, MOVES, COMPARED_EVERY = 24, 500, 8
+WALKS, MOVES, COMPARED_EVERY = 48, 500, 8
 KINDS = [kind.__name__ for kind in get_args(m.Move)]
 ALWAYS = {"Delegate", "Finalise"}
 """Moves that nothing refuses."""

@@ -87,7 +87,9 @@ class BoardWorld:
 
     def post(self, who: str, job: bytes, *states: int) -> bytes:
         """Post made-up states."""
-        return bytes(self.board.call("post", job, [state(n) for n in states], sender=who))
+        tip, _, _ = self.board.call("tip", job)
+        parent = tip if any(tip) else job
+        return bytes(self.board.call("post", job, parent, [state(n) for n in states], sender=who))
 
     def held(self) -> int:
         """Tokens that the board holds."""

@@ -72,7 +72,9 @@ class Sides:
         geometry = self.job.geometry
         ends = [i * geometry.stride + geometry.steps_of(i) for i in range(segments)]
         states = tuple(openings.trace.state_root(end) for end in ends)
-        self.send(who, m.Post(job=self.job.job_id, states=states))
+        self.send(
+            who, m.Post(job=self.job.job_id, parent=self.model.board.parent(self.job.job_id), states=states)
+        )
 
     def send(self, who: str, move: m.Move) -> None:
         """Make a move on both sides and compare: accepted by both, or refused by both for the same reason."""

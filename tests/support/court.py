@@ -160,11 +160,11 @@ class CourtWorld:
     def post(self, segments: int = 2, *, sender: str | None = None, lease: bool = True) -> bytes:
         """Post the next segments with the states of `state`; returns the update id."""
         sender = sender or self.trainer
-        _, first, _ = self.board.call("tip", self.job)
+        tip, first, _ = self.board.call("tip", self.job)
         if lease:
             self.board.call("lease", self.job, sender=sender)
         states = [state(first + i + 1) for i in range(segments)]
-        return bytes(self.board.call("post", self.job, states, sender=sender))
+        return bytes(self.board.call("post", self.job, tip if any(tip) else self.job, states, sender=sender))
 
     def history(self, first: int = 0, segments: int = 2) -> Tree:
         """The history tree of an update (C-9)."""

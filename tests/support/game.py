@@ -166,7 +166,10 @@ class Table:
             self.send(sender, m.Lease(job=self.job.job_id))
         first = self.model.board.next_segment(self.job.job_id)
         states = tuple(segment_end(openings, first + i) for i in range(segments))
-        update = self.send(sender, m.Post(job=self.job.job_id, states=states))
+        update = self.send(
+            sender,
+            m.Post(job=self.job.job_id, parent=self.model.board.parent(self.job.job_id), states=states),
+        )
         assert isinstance(update, bytes)
         return update
 

@@ -217,7 +217,9 @@ class Walk:
         first = self.model.board.next_segment(job)
         trace = self.random.choice(self.traces)
         count = self.random.randint(1, left)
-        return holder, m.Post(job=job, states=tuple(segment_end(trace, first + i) for i in range(count)))
+        states = tuple(segment_end(trace, first + i) for i in range(count))
+        parent = self.model.board.parent(job)
+        return holder, m.Post(job=job, parent=parent, states=states)
 
     def _of_updates(self) -> Iterator[Sent]:
         for update, known in self.model.board.updates.items():

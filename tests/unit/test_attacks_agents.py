@@ -163,9 +163,13 @@ def test_a_bond_that_cannot_be_paid_keeps_no_answer_from_being_given() -> None:
     send_move(sides.contracts["trainer"], m.Release(job=job))
     other = sides.contracts["other"]
     send_move(other, m.Lease(job=job))
+    sides.view.refresh()
     geometry = sides.job.geometry
     end = geometry.stride + geometry.steps_of(1)
-    send_move(other, m.Post(job=job, states=(sides.truth.trace.state_root(end),)))
+    send_move(
+        other,
+        m.Post(job=job, parent=sides.view.chain(job)[0].update, states=(sides.truth.trace.state_root(end),)),
+    )
     sides.view.refresh()
     first, second = sides.view.updates(job)
     hostile = Challenger(

@@ -159,7 +159,7 @@ def test_one_leaseholder_at_a_time_and_a_late_one_loses_the_deposit() -> None:
     assert refusal(at, OTHER, m.Lease(job=job)) == "board: leased"
     at.model.advance(1)
     assert refusal(at, TRAINER, m.Release(job=job)) == "board: lease is late"
-    late = m.Post(job=job, states=(segment_end(at.truth, 0),))
+    late = m.Post(job=job, parent=job, states=(segment_end(at.truth, 0),))
     assert refusal(at, TRAINER, late) == "board: lease is late"
     at.send(OTHER, m.Lease(job=job))
     burned = money.lease_deposit * money.burn_bps // 10_000
@@ -188,13 +188,20 @@ def test_a_post_renews_the_lease_and_the_last_one_ends_it() -> None:
 def test_posts_are_the_leaseholders_in_number_and_in_time() -> None:
     at = fresh()
     job, state = at.job.job_id, bytes(32)
-    assert refusal(at, TRAINER, m.Post(job=bytes(32), states=(state,))) == "board: unknown job"
-    assert refusal(at, TRAINER, m.Post(job=job, states=(state,))) == "board: not the leaseholder"
+    assert (
+        refusal(at, TRAINER, m.Post(job=bytes(32), parent=bytes(32), states=(state,))) == "board: unknown job"
+    )
+    assert refusal(at, TRAINER, m.Post(job=job, parent=job, states=(state,))) == "board: not the leaseholder"
     at.send(TRAINER, m.Lease(job=job))
-    assert refusal(at, OTHER, m.Post(job=job, states=(state,))) == "board: not the leaseholder"
-    assert refusal(at, TRAINER, m.Post(job=job, states=())) == "board: number of segments"
-    assert refusal(at, TRAINER, m.Post(job=job, states=(state,) * 8)) == "board: number of segments"
-    assert refusal(at, TRAINER, m.Post(job=job, states=(state,) * 3)) == "board: beyond the last segment"
+    assert refusal(at, OTHER, m.Post(job=job, parent=job, states=(state,))) == "board: not the leaseholder"
+    assert refusal(at, TRAINER, m.Post(job=job, parent=job, states=())) == "board: number of segments"
+    assert (
+        refusal(at, TRAINER, m.Post(job=job, parent=job, states=(state,) * 8)) == "board: number of segments"
+    )
+    assert (
+        refusal(at, TRAINER, m.Post(job=job, parent=job, states=(state,) * 3))
+        == "board: beyond the last segment"
+    )
 
 
 def test_deadlines_grow_along_the_chain_so_that_nobody_posts_faster_than_a_watcher_replays() -> None:
@@ -248,7 +255,7 @@ def test_after_notice_nothing_is_posted_and_the_rest_is_refunded_once() -> None:
     assert refusal(at, OTHER, m.Refund(job=job)) == "board: job has not ended"
     at.model.advance(1)
     states = (segment_end(at.truth, 1),)
-    assert refusal(at, TRAINER, m.Post(job=job, states=states)) == "board: job has ended"
+    assert refusal(at, TRAINER, m.Post(job=job, parent=job, states=states)) == "board: job has ended"
     assert refusal(at, OTHER, m.Refund(job=job)) == "board: updates are pending"
     at.model.advance(at.model.update(update).deadline + OPENING + 1 - at.model.now())
     at.send(OTHER, m.Refund(job=job))
@@ -269,7 +276,7 @@ def test_expiry_ends_a_job_as_notice_does() -> None:
     at.model.advance(at.job.expiry - at.model.now())
     at.send(TRAINER, m.Lease(job=at.job.job_id))
     at.model.advance(1)
-    late = m.Post(job=at.job.job_id, states=(bytes(32),))
+    late = m.Post(job=at.job.job_id, parent=at.job.job_id, states=(bytes(32),))
     assert refusal(at, TRAINER, late) == "board: job has ended"
     at.send(OTHER, m.Refund(job=at.job.job_id))
     assert at.model.tokens_of(REQUESTER) == PURSE
