@@ -18,8 +18,7 @@ from protocol.program.interpreter import input_height, tensor_height
 from protocol.program.program import Program, TensorSpec
 
 MAX_TENSOR_HEIGHT = 26
-"""The most that the board opens a job with (U-1)."""
-"""Keeps 64 opened pages with their paths inside one witness (P-12)."""
+"""The most that the board opens a job with (U-1); keeps 64 opened pages with paths in one witness (P-12)."""
 
 
 def check_program(program: Program) -> None:
