@@ -1,0 +1,11 @@
+"""Hypothesis profiles: `quick` for every run, `long` (GAVEL_PROFILE=long) where a test does not set its own number."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+settings.register_profile("quick", deadline=None)  # shared machines are slow now and then
+settings.register_profile("long", deadline=None, max_examples=5_000)
+settings.load_profile(os.environ.get("GAVEL_PROFILE", "quick"))
