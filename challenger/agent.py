@@ -8,25 +8,21 @@ from __future__ import annotations
 
 import hmac
 import time
-from collections.abc import Callable
-from threading import Event as Flag
 
 from challenger.solver import Challenger, solve
-from protocol.chain.court_view import ChainView
+from protocol.chain.agent import Agent, Log
 from protocol.chain.deployment import Contracts
-from protocol.chain.moves import ensure_allowance, send_move
-from protocol.errors import ChainError, GavelError, MismatchError, RefusedError
-from protocol.game.moves import Move, Open, Prove, Reserve, Withdraw
+from protocol.chain.moves import ensure_allowance
+from protocol.errors import MismatchError
+from protocol.game.moves import Move, Reserve, Withdraw
 from protocol.game.openings import Openings
 from protocol.game.view import DisputeStatus, UpdateInfo, UpdateStatus
 from protocol.job_folder import JobFolder
 from prover.engine.executor import Executor
-from prover.engine.trace import ReplayTrace
-
-Log = Callable[[str], None]
+from prover.engine.trace import trace_of_job
 
 
-class Watcher:
+class Watcher(Agent):
     """Follows one job from its start.
 
     Attributes:
@@ -50,24 +46,15 @@ class Watcher:
         Raises:
             MismatchError: the contracts' code, their wiring or the job on chain is not what it should be.
         """
-        contracts.verify()
+        super().__init__(contracts=contracts, folder=folder, log=log)
         check_job(contracts, folder)
-        job, geometry = folder.job, folder.job.geometry
-        self._contracts, self._folder, self._log, self._key = contracts, folder, log, key
-        self.view = ChainView(contracts)
-        self._trace = ReplayTrace(
-            executor,
-            state=folder.genesis,
-            first_step=0,
-            stride=geometry.stride,
-            n_steps=geometry.steps,
-            range_log2=geometry.range_log2,
-        )
-        self.openings = Openings(geometry=geometry, program=folder.program, trace=self._trace)
+        self._key = key
+        self._trace = trace_of_job(executor, folder)
+        self.openings = Openings(geometry=folder.job.geometry, program=folder.program, trace=self._trace)
         self.differences: dict[bytes, int | None] = {}
         self._me = Challenger(
             address=contracts.account,
-            job=job,
+            job=folder.job,
             openings=self.openings,
             salt=self._salt,
             first_difference=self._first_difference,
@@ -76,6 +63,11 @@ class Watcher:
     def approve(self) -> None:
         """Let the board take challenge bonds, so that no dispute waits for an approval."""
         ensure_allowance(self._contracts, self._folder.job.money.challenge_bond)
+
+    def prepare(self, move: Move) -> None:
+        """Approve the challenge bond that a reservation locks."""
+        if isinstance(move, Reserve):
+            self.approve()
 
     def _salt(self, update: bytes, segment: int) -> bytes:
         # A-6: the same after a restart, and nobody else can guess it.
@@ -114,29 +106,15 @@ class Watcher:
             ChainError: the node cannot be read; nothing is lost, call again.
         """
         self.view.refresh()
-        moves = solve(self.view, self._me, report=self._trouble)
-        return [move for move in moves if self._send(move)] or self._collect()
-
-    def _trouble(self, error: GavelError) -> None:
-        self._log(f"CANNOT DECIDE in one place, going on with the others: {error}")
-
-    def _send(self, move: Move) -> bool:
-        try:
-            if isinstance(move, Reserve):
-                self.approve()
-            sent = send_move(self._contracts, move)
-        except (RefusedError, ChainError) as error:  # A-8: the next move may be possible
-            self._log(f"{type(move).__name__} {error}")
-            return False
-        self._log(f"{describe(move)} ({sent.gas:,} gas)")
-        return True
+        moves = solve(self.view, self._me, report=self.trouble)
+        return [move for move in moves if self.send(move)] or self._collect()
 
     def _collect(self) -> list[Move]:
         """Withdraw what was won, once no dispute of this watcher is open."""
         own = self.view.disputes(challenger=self._me.address)
         if any(d.status == DisputeStatus.OPEN for d in own) or not self.view.credit(self._me.address):
             return []
-        return [move for move in (Withdraw(),) if self._send(move)]
+        return [move for move in (Withdraw(),) if self.send(move)]
 
     @property
     def idle(self) -> bool:
@@ -146,20 +124,6 @@ class Watcher:
         return not any(d.status == DisputeStatus.OPEN for d in own) and all(
             self.differences.get(u.update, 0) is None for u in pending
         )
-
-    def run(self, *, poll: float, stop: Flag) -> None:
-        """Step until told to stop, every `poll` seconds while there is nothing to send.
-
-        Whatever goes wrong is logged, and tried again from what the chain then says (A-8).
-        """
-        while not stop.is_set():
-            try:
-                sent = self.step()
-            except GavelError as error:
-                self._log(f"{error}; trying again")
-                sent = []
-            if not sent:
-                stop.wait(poll)
 
 
 def check_job(contracts: Contracts, folder: JobFolder) -> None:
@@ -175,16 +139,3 @@ def check_job(contracts: Contracts, folder: JobFolder) -> None:
             f"the board at {contracts.board.address} does not know job {job.job_id.hex()}; use the "
             "deployment that the job was opened with"
         )
-
-
-def describe(move: Move) -> str:
-    """One short line for people."""
-    match move:
-        case Reserve():
-            return "reserved a dispute, bond locked"
-        case Open():
-            return f"opened the dispute against segment {move.segment + 1}"
-        case Prove():
-            return f"proved: witness of {len(move.witness):,} bytes"
-        case _:
-            return type(move).__name__

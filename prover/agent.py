@@ -6,14 +6,13 @@ What to do in a dispute is decided by `prover.defence.defend`; this loads, asks 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from threading import Event as Flag
+from collections.abc import Sequence
 from typing import Final
 
+from protocol.chain.agent import Agent, Log
 from protocol.chain.court_view import ChainView
 from protocol.chain.deployment import Contracts
 from protocol.chain.moves import ensure_allowance, send_move
-from protocol.errors import ChainError, GavelError, RefusedError
 from protocol.game.moves import Claim, Commit, Lease, Move, Post, Reclaim, Withdraw
 from protocol.game.openings import Openings
 from protocol.game.trace import HONEST, Hooks
@@ -21,10 +20,8 @@ from protocol.game.view import UpdateInfo, UpdateStatus
 from protocol.job_folder import JobFolder
 from prover.defence import Defender, answers, freed
 from prover.engine.executor import Executor
-from prover.engine.trace import ReplayTrace
+from prover.engine.trace import trace_of_job
 from prover.store import CheckpointStore
-
-Log = Callable[[str], None]
 
 FRESH: Final = 30.0
 """Seconds after which a defender looks at the chain again before it goes on."""
@@ -81,7 +78,7 @@ class TrainerAccount:
         self._log(f"posted segments {self._first + 1} to {self._first + len(states)}")
 
 
-class DefenderAgent:
+class DefenderAgent(Agent):
     """Defends the updates of one trainer, and collects what it has earned.
 
     Attributes:
@@ -110,20 +107,10 @@ class DefenderAgent:
         Raises:
             MismatchError: the contracts' code or wiring is not what it should be.
         """
-        contracts.verify()
-        geometry = folder.job.geometry
-        self._contracts, self._folder, self._store, self._log = contracts, folder, store, log
-        self.view = ChainView(contracts)
-        self._trace = ReplayTrace(
-            executor,
-            state=folder.genesis,
-            first_step=0,
-            stride=geometry.stride,
-            n_steps=geometry.steps,
-            range_log2=geometry.range_log2,
-            hooks=hooks,
-        )
-        self.openings = Openings(geometry=geometry, program=folder.program, trace=self._trace)
+        super().__init__(contracts=contracts, folder=folder, log=log)
+        self._store = store
+        self._trace = trace_of_job(executor, folder, hooks=hooks)
+        self.openings = Openings(geometry=folder.job.geometry, program=folder.program, trace=self._trace)
         self._remembered: set[tuple[int, bytes]] = set()
         account = contracts.account
         self._me = Defender(
@@ -142,16 +129,13 @@ class DefenderAgent:
         self.view.refresh()
         self._remember()
         began, due, sent = time.monotonic(), False, []
-        for move in answers(self.view, self._me, report=self._trouble):
+        for move in answers(self.view, self._me, report=self.trouble):
             due = True
-            if self._send(move):
+            if self.send(move):
                 sent.append(move)
             if time.monotonic() - began > FRESH and sent:
                 return sent
-        return sent if due else [move for move in self._collect() if self._send(move)]
-
-    def _trouble(self, error: GavelError) -> None:
-        self._log(f"CANNOT ANSWER in one place, going on with the others: {error}")
+        return sent if due else [move for move in self._collect() if self.send(move)]
 
     def _remember(self) -> None:
         """Hand the trace the stored states that own updates start from and end with."""
@@ -188,32 +172,9 @@ class DefenderAgent:
             return [Claim(update=update.update)]
         return [Reclaim(update=update.update)] if update.status == UpdateStatus.VOID else []
 
-    def _send(self, move: Move) -> bool:
-        try:
-            if isinstance(move, Commit):
-                self._cover(move)
-            sent = send_move(self._contracts, move)
-        except (RefusedError, ChainError) as error:  # A-8: the next move may be possible
-            self._log(f"{type(move).__name__} {error}")
-            return False
-        self._log(f"{type(move).__name__} ({sent.gas:,} gas)")
-        return True
-
-    def _cover(self, move: Commit) -> None:
+    def prepare(self, move: Move) -> None:
         """Approve the defence bond where a candidate needs one (D-5)."""
+        if not isinstance(move, Commit):
+            return
         if self.view.position(move.position).own_posted or any(move.as_update):
             ensure_allowance(self._contracts, self._folder.job.money.defence_bond)
-
-    def run(self, *, poll: float, stop: Flag) -> None:
-        """Step until told to stop, every `poll` seconds while there is nothing to send.
-
-        Whatever goes wrong is logged, and tried again from what the chain then says (A-8).
-        """
-        while not stop.is_set():
-            try:
-                sent = self.step()
-            except GavelError as error:
-                self._log(f"{error}; trying again")
-                sent = []
-            if not sent:
-                stop.wait(poll)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gavel.jobs import make_executor
+from protocol.chain.agent import Log
 from protocol.chain.deployment import Contracts
 from protocol.chain.moves import send_move
 from protocol.game.moves import Release
@@ -14,8 +15,6 @@ from protocol.job_folder import JobFolder
 from prover.agent import DefenderAgent, TrainerAccount
 from prover.store import CheckpointStore
 from prover.trainer import Segment, Trainer
-
-Log = Callable[[str], None]
 
 
 class TrainingParty:

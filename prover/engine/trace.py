@@ -12,6 +12,7 @@ from typing import Final
 from protocol.commitments.canonical import Words
 from protocol.errors import UsageError
 from protocol.game.trace import HONEST, Hooks
+from protocol.job_folder import JobFolder
 from protocol.numerics.accumulator import Accumulator
 from protocol.program.interpreter import Interpreter
 from prover.engine.executor import Executor, StepOutputs
@@ -231,3 +232,22 @@ class ReplayTrace:
 
     def _run(self, state: Sequence[Words], step: int, *, keep_outputs: bool) -> StepOutputs:
         return run_step(self._executor, state, step, keep_outputs=keep_outputs, hooks=self._hooks)
+
+
+def trace_of_job(executor: Executor, folder: JobFolder, *, hooks: Hooks = HONEST) -> ReplayTrace:
+    """Return the trace of a party that starts from the job's genesis.
+
+    Args:
+        executor, folder: of the job.
+        hooks: how the party deviates.
+    """
+    geometry = folder.job.geometry
+    return ReplayTrace(
+        executor,
+        state=folder.genesis,
+        first_step=0,
+        stride=geometry.stride,
+        n_steps=geometry.steps,
+        range_log2=geometry.range_log2,
+        hooks=hooks,
+    )
