@@ -30,6 +30,7 @@ from protocol.job import Clocks, Geometry, Job, Money
 from protocol.program.descriptor import DESCRIPTOR_BYTES, Node
 from protocol.program.lint import check_descriptor, check_program, check_values
 from protocol.program.program import Program, TensorSpec
+from protocol.sanity import check_terms
 
 FORMAT: Final = "gavel job 1"
 
@@ -92,7 +93,15 @@ class JobFolder:
             _agree("job id", job.job_id, bytes.fromhex(terms["job"]))
             _agree("manifest", sha256(manifest).digest(), job.manifest)
             program, captured = _read_manifest(json.loads(manifest), descriptors)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+        ) as error:
             raise MalformedError(f"the job folder {path} cannot be read: {error!r}") from error
         folder = cls(
             job=job,
@@ -112,6 +121,7 @@ class JobFolder:
             MismatchError: a root or a count is not what the terms say.
         """
         check_program(self.program)
+        check_terms(self.job, self.program)
         check_values(self.program, inputs=self.inputs, state=self.genesis)
         job, heights = self.job, (self.job.geometry.tensor_height, self.job.geometry.input_height)
         largest = (self.program.largest_extent, self.program.largest_input)

@@ -20,6 +20,10 @@ from protocol.program.program import Program, TensorSpec
 MAX_TENSOR_HEIGHT = 26
 """The most that the board opens a job with (U-1); keeps 64 opened pages with paths in one witness (P-12)."""
 
+MAX_COORDINATE = 1 << 62
+"""Keeps coordinates, and what is gathered, inside the 64-bit integers of fast kernels, where they would wrap to
+addresses that are not the contract's."""
+
 
 def check_program(program: Program) -> None:
     """Check every descriptor and the links.
@@ -128,12 +132,26 @@ def _check_operand(program: Program, number: int, node: Node, i: int, leaf: Leaf
         raise MalformedError(f"leaf {i}: {leaf.source.name} {leaf.source_id} does not exist before the node")
     if leaf.gather_dim != NO_GATHER and leaf.gather_leaf >= i:
         raise MalformedError(f"leaf {i}: gathers with leaf {leaf.gather_leaf}, which is not an earlier leaf")
+    if _farthest(node, leaf) >= MAX_COORDINATE:
+        raise MalformedError(f"leaf {i}: a coordinate may lie {_farthest(node, leaf)} from 0, past 62 bits")
     largest = _largest_address(node, leaf)
     if largest is not None and largest >= extents[leaf.source_id]:
         raise MalformedError(
             f"leaf {i}: may read word {largest} of {leaf.source.name} {leaf.source_id}, which has "
             f"{extents[leaf.source_id]}"
         )
+
+
+def _farthest(node: Node, leaf: Leaf) -> int:
+    """Return how far from 0 a coordinate of the leaf can lie before what it gathers is added."""
+    loops = node.out + node.reduce
+    return max(
+        (
+            abs(offset) + sum(abs(stride) * n for stride, n in zip(strides, loops, strict=True))
+            for offset, strides in zip(leaf.offsets, leaf.strides, strict=True)
+        ),
+        default=0,
+    )
 
 
 def _largest_address(node: Node, leaf: Leaf) -> int | None:

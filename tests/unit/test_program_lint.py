@@ -42,6 +42,8 @@ COPY = (0, 0x1F)
         (node(NONE, (2, 70), (), COPY, view(Source.STATE, 3, ())), "STATE 3"),
         (node(NONE, (2, 70), (), COPY, view(Source.INPUT, 4, ())), "INPUT 4"),
         (node(NONE, (2,), (), COPY, view(Source.NODE, 1, (9,), (2,), gather=(0, 0))), "earlier leaf"),
+        (node(NONE, (3,), (), COPY, view(Source.NODE, 1, (9,), (1,), offsets=(2**63 - 1,))), "past 62 bits"),
+        (node(NONE, (3,), (), COPY, view(Source.NODE, 1, (9,), (-1,), offsets=(-(2**62),))), "past 62 bits"),
         (node(NONE, (3,), (), COPY, view(Source.NODE, 1, (9,), (1,))), "may read word 2"),
         (node(NONE, (3,), (), COPY, view(Source.NODE, 1, (9,), (-1,), offsets=(2,))), "may read word 2"),
         (node(NONE, (3,), (), COPY, view(Source.NODE, 1, (9,), (2,), divisors=(2,))), "may read word 2"),
