@@ -21,7 +21,7 @@ MAX_TENSOR_HEIGHT = 26
 """The most that the board opens a job with (U-1); keeps 64 opened pages with paths in one witness (P-12)."""
 
 MAX_COORDINATE = 1 << 62
-"""Keeps coordinates, and what is gathered, inside the 64-bit integers of fast kernels, where they would wrap to
+"""Keeps coordinates, and what is gathered, inside the 64-bit integers of fast kernels, where they wrap to
 addresses that are not the contract's."""
 
 
