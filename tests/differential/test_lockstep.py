@@ -11,6 +11,7 @@ from protocol.game import moves as m
 from tests.property.test_game_random import *  # noqa: F403
 from tests.support.game import NEW_MODEL, TRAINER, WATCHER, challenger, defender, one_word, table
 from tests.support.lockstep import DivergedError, Lockstep
+from tests.unit.test_attacks_board import *  # noqa: F403
 from tests.unit.test_game_board import *  # noqa: F403
 from tests.unit.test_game_clocks import *  # noqa: F403
 from tests.unit.test_game_happy import *  # noqa: F403
