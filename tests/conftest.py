@@ -1,4 +1,4 @@
-"""Hypothesis profiles: `quick` for every run, `long` (GAVEL_PROFILE=long) where a test does not set its own number."""
+"""Hypothesis profiles: `quick` for every run; `GAVEL_PROFILE=long` where a test sets no number itself."""
 
 from __future__ import annotations
 
