@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from protocol.commitments.canonical import Words
@@ -12,7 +12,7 @@ from protocol.game.trace import HONEST, Hooks
 from protocol.job_folder import JobFolder
 from prover.engine.executor import Executor
 from prover.engine.hashing import state_root
-from prover.engine.trace import replay_segment
+from prover.engine.trace import Progress, replay_segment
 from prover.store import CheckpointStore
 
 
@@ -31,9 +31,6 @@ class Segment:
     root: bytes
     losses: tuple[float, ...]
     seconds: float
-
-
-Progress = Callable[[int, float], None]
 
 
 class Trainer:

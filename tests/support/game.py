@@ -18,7 +18,7 @@ from protocol.game.model import Model
 from protocol.game.openings import Openings
 from protocol.game.toy import ToyTrace
 from protocol.game.trace import HONEST, Hooks
-from protocol.job import Geometry, Job, load_preset
+from protocol.job import Geometry, Job, Preset, load_preset
 from protocol.program.address import extent
 from protocol.program.descriptor import CARRIED, LeafKind, Source
 from protocol.program.program import Program, TensorSpec
@@ -227,6 +227,27 @@ def segment_end(openings: Openings, segment: int) -> bytes:
     return openings.trace.state_root(segment * geometry.stride + geometry.steps_of(segment))
 
 
+def geometry_of(
+    example: Example, preset: Preset, *, steps: int, stride: int, fanout_log2: int | None = None
+) -> Geometry:
+    """The geometry of a job over an example, with the tree shapes of a preset."""
+    interpreter = example.interpreter()
+    return Geometry(
+        n_nodes=len(example.program.nodes),
+        n_slots=len(example.program.slots),
+        n_inputs=len(example.inputs),
+        n_rows=example.n_rows,
+        batch=example.batch,
+        steps=steps,
+        stride=stride,
+        max_segments=preset.max_segments,
+        tensor_height=interpreter.tensor_height,
+        input_height=interpreter.input_height,
+        fanout_log2=fanout_log2 or preset.fanout_log2,
+        range_log2=example.range_log2,
+    )
+
+
 def table(
     example: Example | None = None,
     *,
@@ -242,26 +263,18 @@ def table(
         truth: openings of another table of the same shape, to share what was computed.
     """
     example = example or machine()
-    preset = load_preset("minimal")
-    interpreter = example.interpreter()
-    geometry = Geometry(
-        n_nodes=len(example.program.nodes),
-        n_slots=len(example.program.slots),
-        n_inputs=len(example.inputs),
-        n_rows=example.n_rows,
-        batch=example.batch,
-        steps=steps,
-        stride=stride,
-        max_segments=preset.max_segments,
-        tensor_height=interpreter.tensor_height,
-        input_height=interpreter.input_height,
-        fanout_log2=fanout_log2 or preset.fanout_log2,
-        range_log2=example.range_log2,
-    )
     if truth is None:
-        trace = ToyTrace(interpreter, example.state)
+        geometry = geometry_of(
+            example, load_preset("minimal"), steps=steps, stride=stride, fanout_log2=fanout_log2
+        )
+        trace = ToyTrace(example.interpreter(), example.state)
         truth = Openings(geometry=geometry, program=example.program, trace=trace)
-    model = NEW_MODEL.get()()
+    return seated(example, truth, NEW_MODEL.get()(), honest)
+
+
+def seated(example: Example, truth: Openings, model: Model, honest: Iterable[bytes] = ()) -> Table:
+    """An open and funded job with the clocks and bonds of the minimal preset, and parties with purses."""
+    preset = load_preset("minimal")
     for party in PARTIES:
         model.mint(party, PURSE)
     job = Job(
@@ -274,7 +287,7 @@ def table(
         inputs_root=truth.inputs_tree().root,
         genesis=truth.trace.state_root(0),
         seed=example.seed,
-        geometry=geometry,
+        geometry=truth.geometry,
         clocks=preset.clocks,
         expiry=model.now() + 10**6,
         money=preset.money,

@@ -13,10 +13,9 @@ from gavel.demo.cheat import PartialSum
 from protocol.commitments.canonical import Words
 from protocol.commitments.tensor import tensor_root
 from protocol.commitments.tree import Tree, height
-from protocol.game import moves as m
 from protocol.game.openings import Openings
 from protocol.game.trace import HONEST, Hooks, Trace
-from protocol.job import Geometry, Job, load_preset
+from protocol.job import Geometry, load_preset
 from protocol.numerics.accumulator import Accumulator
 from protocol.numerics.opcodes import Fold
 from protocol.program.address import n_ranges
@@ -24,7 +23,7 @@ from protocol.program.descriptor import Node
 from prover.capture import capture
 from prover.engine.executor import Executor
 from prover.engine.trace import ReplayTrace
-from tests.support.game import PARTIES, PURSE, REQUESTER, Table, slots
+from tests.support.game import Table, geometry_of, seated, slots
 from tests.support.lockstep import Lockstep
 from tests.support.programs import Example
 
@@ -94,27 +93,7 @@ class Training:
 
     def table(self, *honest: bytes, every: int = 3) -> Table:
         """An open and funded job, with the contracts following."""
-        preset, model = load_preset("minimal"), Lockstep(every=every)
-        for party in PARTIES:
-            model.mint(party, PURSE)
-        job = Job(
-            chain_id=model.board.chain_id,
-            board=model.board.address,
-            requester=REQUESTER,
-            salt=bytes(32),
-            manifest=bytes(32),
-            program_root=self.truth.program_tree().root,
-            inputs_root=self.truth.inputs_tree().root,
-            genesis=self.truth.trace.state_root(0),
-            seed=self.example.seed,
-            geometry=self.geometry,
-            clocks=preset.clocks,
-            expiry=model.now() + 10**6,
-            money=preset.money,
-        )
-        at = Table(example=self.example, job=job, model=model, truth=self.truth, honest=frozenset(honest))
-        at.send(REQUESTER, m.OpenJob(terms=job))
-        return at
+        return seated(self.example, self.truth, Lockstep(every=every), honest)
 
 
 def training(optimizer: Optimizer, *, frozen: bool) -> Training:
@@ -143,20 +122,7 @@ def training(optimizer: Optimizer, *, frozen: bool) -> Training:
         range_log2=preset.range_log2,
     )
     interpreter = example.interpreter()
-    geometry = Geometry(
-        n_nodes=len(example.program.nodes),
-        n_slots=len(example.program.slots),
-        n_inputs=len(example.inputs),
-        n_rows=ROWS,
-        batch=BATCH,
-        steps=STEPS,
-        stride=STRIDE,
-        max_segments=preset.max_segments,
-        tensor_height=interpreter.tensor_height,
-        input_height=interpreter.input_height,
-        fanout_log2=preset.fanout_log2,
-        range_log2=preset.range_log2,
-    )
+    geometry = geometry_of(example, preset, steps=STEPS, stride=STRIDE)
     executor = Executor(
         example.program,
         inputs=example.inputs,
