@@ -13,6 +13,7 @@ from protocol.chain.agent import Agent, Log
 from protocol.chain.court_view import ChainView
 from protocol.chain.deployment import Contracts
 from protocol.chain.moves import ensure_allowance, send_move
+from protocol.game.isolation import isolated
 from protocol.game.moves import Claim, Commit, Lease, Move, Post, Reclaim, Withdraw
 from protocol.game.openings import Openings
 from protocol.game.trace import HONEST, Hooks
@@ -128,14 +129,13 @@ class DefenderAgent(Agent):
         """
         self.view.refresh()
         self._remember()
-        began, due, sent = time.monotonic(), False, []
+        began, sent = time.monotonic(), []
         for move in answers(self.view, self._me, report=self.trouble):
-            due = True
             if self.send(move):
                 sent.append(move)
             if time.monotonic() - began > FRESH and sent:
                 return sent
-        return sent if due else [move for move in self._collect() if self.send(move)]
+        return sent or [move for move in self._collect() if self.send(move)]
 
     def _remember(self) -> None:
         """Hand the trace the stored states that own updates start from and end with."""
@@ -150,9 +150,10 @@ class DefenderAgent(Agent):
                 if (segments, root) in self._remembered:
                     continue
                 self._remembered.add((segments, root))
-                state = self._store.load(segments, root)
-                if state is not None:
-                    self._trace.remember(min(segments * geometry.stride, geometry.steps), state)
+                with isolated(self.trouble):  # a damaged file costs a replay, not the defence
+                    state = self._store.load(segments, root)
+                    if state is not None:
+                        self._trace.remember(min(segments * geometry.stride, geometry.steps), state)
 
     def _collect(self) -> list[Move]:
         """Claims, reclaims, defence bonds and the withdrawal of what they credited."""

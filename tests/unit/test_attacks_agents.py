@@ -187,7 +187,34 @@ def test_a_bond_that_cannot_be_paid_keeps_no_answer_from_being_given() -> None:
         send_move(sides.contracts["watcher"], _open(hostile, update, update.first_segment, bytes(32)))
     balance = other.token.view("balanceOf", sides.address["other"])
     other.token.send("transfer", sides.address["requester"], balance)
+    # The last segment is posted, so the lease deposit is credited: not a token is left in the wallet.
     agent = PoorDefender(sides, "other")
     sent = agent.step()
     [position] = agent.view.positions(update=second.update)
     assert [move.position for move in sent if isinstance(move, m.Commit)] == [position.position]
+    # What the board owes it is fetched all the same: that may pay for the rest.
+    assert [type(move) for move in agent.step()] == [m.Withdraw]
+
+
+def test_a_damaged_checkpoint_costs_a_replay_and_not_the_defence() -> None:
+    sides = Sides()
+    sides.post("trainer", sides.truth, 1)
+    sides.view.refresh()
+    [update] = sides.view.updates(sides.job.job_id)
+    watcher = Challenger(
+        address=sides.address["watcher"],
+        job=sides.job,
+        openings=sides.truth,
+        salt=lambda *_: bytes(32),
+        first_difference=lambda _: None,
+    )
+    digest = dispute_id(update=update.update, segment=0, challenger=watcher.address, salt=bytes(32))
+    send_move(sides.contracts["watcher"], m.Reserve(job=sides.job.job_id, digest=digest))
+    send_move(sides.contracts["watcher"], _open(watcher, update, 0, bytes(32)))
+
+    def damaged(*_: Any) -> None:
+        raise MismatchError("the words do not hash to the name")
+
+    agent = PoorDefender(sides, "trainer")
+    agent._store = SimpleNamespace(load=damaged)  # type: ignore[assignment]
+    assert [type(move) for move in agent.step()] == [m.Commit]
