@@ -69,9 +69,10 @@ class Watcher(Agent):
         if isinstance(move, Reserve):
             self.approve()
 
-    def _salt(self, update: bytes, segment: int) -> bytes:
+    def _salt(self, update: bytes, segment: int, losses: int) -> bytes:
         # the same after a restart, and nobody else can guess it.
-        return hmac.digest(self._key, b"gavel salt" + update + segment.to_bytes(8), "sha256")
+        place = update + segment.to_bytes(8) + losses.to_bytes(8)
+        return hmac.digest(self._key, b"gavel salt" + place, "sha256")
 
     def _first_difference(self, update: UpdateInfo) -> int | None:
         if update.update not in self.differences:

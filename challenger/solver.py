@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from protocol.commitments.tensor import words_of_page
 from protocol.commitments.tree import ZERO, Tree
@@ -54,7 +55,10 @@ from protocol.program import witness
 from protocol.program.address import extent, range_length
 
 FirstDifference = Callable[[UpdateInfo], int | None]
-Salt = Callable[[bytes, int], bytes]
+Salt = Callable[[bytes, int, int], bytes]
+
+RETRIES: Final = 1
+"""Disputes of one segment after a lost one (A-6)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +68,7 @@ class Challenger:
     Attributes:
         address: 20 bytes, who reserves, opens and moves.
         job, openings: the job, and trees over the party's own replay of it.
-        salt: (update, absolute segment) -> 32 bytes, the same every time (A-6).
+        salt: (update, absolute segment, own disputes lost there) -> 32 bytes, the same every time (A-6).
         first_difference: update -> the first segment whose posted end differs from the replay (absolute),
         or None.
             `openings.first_difference` is one; a watcher gives one that remembers, or that says None until
@@ -127,18 +131,25 @@ def _accuse(view: CourtView, me: Challenger, mine: Sequence[DisputeInfo]) -> Ite
     wrong = _first_wrong(view, me)
     if wrong is not None:
         update, segment = wrong
-        salt = me.salt(update.update, segment)
+        # A-6: after a dispute lost, say, while the node was out of reach, there is a fresh digest to try.
+        losses = _losses(mine, update.update, segment)
+        salt = me.salt(update.update, segment, losses)
         digest = dispute_id(update=update.update, segment=segment, challenger=me.address, salt=salt)
         known = reservations.get(digest)
         # One open dispute against an update is enough; a second would cost a bond and win nothing.
         accused = any(d.update == update.update and d.status == DisputeStatus.OPEN for d in mine)
-        if known is None and not accused and view.now() <= update.deadline:
+        if known is None and not accused and losses <= RETRIES and view.now() <= update.deadline:
             yield Reserve(job=job_id, digest=digest)
         elif known is not None and not known.opened and view.now() <= known.time + opening:
             yield _open(me, update, segment, salt)
     for reservation in reservations.values():
         if _expired(view, reservation, opening):
             yield CancelReservation(digest=reservation.digest)
+
+
+def _losses(mine: Sequence[DisputeInfo], update: bytes, segment: int) -> int:
+    """Return how many of a party's disputes of one segment were lost."""
+    return sum((d.update, d.segment, d.status) == (update, segment, DisputeStatus.LOST) for d in mine)
 
 
 def _expired(view: CourtView, reservation: ReservationInfo, opening: int) -> bool:

@@ -9,17 +9,31 @@ from typing import Any
 
 import pytest
 
+from challenger.agent import Watcher
 from challenger.solver import Challenger, _open, solve
 from protocol.chain.court_view import ChainView
 from protocol.chain.moves import send_move
 from protocol.errors import GavelError, MismatchError, UsageError
 from protocol.game import moves as m
 from protocol.game.ids import Kind, dispute_id
+from protocol.game.model import Model
+from protocol.game.openings import Openings
 from protocol.game.trace import HONEST
+from protocol.game.view import DisputeStatus, UpdateStatus
 from prover.agent import DefenderAgent
 from prover.defence import Defender, answers, defend
 from tests.support.chain import Sides
-from tests.support.game import TRAINER, WATCHER, Table, one_word, table
+from tests.support.game import (
+    TRAINER,
+    WATCHER,
+    Player,
+    Table,
+    defender,
+    one_word,
+    settled_by,
+    silenced,
+    table,
+)
 
 
 class Blind:
@@ -218,3 +232,57 @@ def test_a_damaged_checkpoint_costs_a_replay_and_not_the_defence() -> None:
     agent = PoorDefender(sides, "trainer")
     agent._store = SimpleNamespace(load=damaged)  # type: ignore[assignment]
     assert [type(move) for move in agent.step()] == [m.Commit]
+
+
+def _restarted(at: Table, openings: Openings) -> Player:
+    """A watcher that has just been started: what it knows is its key, its replay and the chain (A-6)."""
+    watcher = Watcher.__new__(Watcher)
+    watcher._key = bytes([7]) * 32
+    me = Challenger(
+        address=WATCHER,
+        job=at.job,
+        openings=openings,
+        salt=watcher._salt,
+        first_difference=openings.first_difference,
+    )
+    return lambda model: [(WATCHER, move) for move in solve(model, me)]
+
+
+def _ends(at: Table) -> list[DisputeStatus]:
+    return [d.status for d in at.model.disputes()]
+
+
+def test_a_watcher_that_was_out_of_reach_until_it_lost_disputes_once_more() -> None:
+    at = table()
+    lie = at.openings(one_word(2, 2, 65))
+    update = at.post(lie, segments=1)
+    trainer = defender(at, lie)
+    cut_off = silenced(_restarted(at, at.truth), after=2)
+    at.play(
+        [cut_off, trainer], until=at.model.now() + 590, while_=lambda: DisputeStatus.LOST not in _ends(at)
+    )
+    assert _ends(at) == [DisputeStatus.LOST]
+    at.play(
+        [_restarted(at, at.truth), trainer],
+        until=settled_by(at, update),
+        while_=lambda: at.model.board.is_live(update),
+    )
+    at.play([_restarted(at, at.truth)], until=at.model.now())
+    assert at.model.update(update).status == UpdateStatus.FALLEN
+    assert _ends(at) == [DisputeStatus.LOST, DisputeStatus.CLOSED]
+
+
+def test_a_watcher_that_lost_twice_on_a_segment_leaves_it() -> None:
+    at = table()
+    lie = at.openings(one_word(2, 2, 65))
+    update = at.post(lie, segments=1)
+
+    def deaf(model: Model) -> list[tuple[bytes, m.Move]]:
+        moves = _restarted(at, at.truth)(model)
+        return [sent for sent in moves if isinstance(sent[1], m.Reserve | m.Open)]
+
+    at.play([deaf, defender(at, lie)], until=at.model.now() + 590)
+    assert _ends(at) == [DisputeStatus.LOST] * 2
+    assert at.model.now() <= at.model.update(update).deadline
+    assert list(_restarted(at, at.truth)(at.model)) == []
+    assert len(at.moves(m.Reserve)) == 2
