@@ -109,13 +109,19 @@ class DefenderAgent(Agent):
             MismatchError: the contracts' code or wiring is not what it should be.
         """
         super().__init__(contracts=contracts, folder=folder, log=log)
-        self._store = store
-        self._trace = trace_of_job(executor, folder, hooks=hooks)
+        self._store, self._executor, self._hooks = store, executor, hooks
+        self._trainer = trainer or contracts.account
+        self._start_over()
+
+    def _start_over(self) -> None:
+        """Know the job alone, as after a restart (A-6)."""
+        folder = self._folder
+        self._trace = trace_of_job(self._executor, folder, hooks=self._hooks)
         self.openings = Openings(geometry=folder.job.geometry, program=folder.program, trace=self._trace)
-        self._remembered: set[tuple[int, bytes]] = set()
-        account = contracts.account
+        # Segments and root of each stored state asked for, with the update that it was asked for.
+        self._remembered: dict[tuple[int, bytes], bytes] = {}
         self._me = Defender(
-            address=account, trainer=trainer or account, job=folder.job, openings=self.openings
+            address=self._contracts.account, trainer=self._trainer, job=folder.job, openings=self.openings
         )
 
     def step(self) -> list[Move]:
@@ -138,9 +144,16 @@ class DefenderAgent(Agent):
         return sent or [move for move in self._collect() if self.send(move)]
 
     def _remember(self) -> None:
-        """Hand the trace the stored states that own updates start from and end with."""
+        """Hand the trace the stored states that own updates start from and end with.
+
+        Once an update that it was given states of is gone, these and all that was computed from them are
+        dropped: what is posted in its place may start from others.
+        """
         geometry = self._folder.job.geometry
-        for update in self.view.chain(self._folder.job.job_id):
+        chain = self.view.chain(self._folder.job.job_id)
+        if not {update.update for update in chain}.issuperset(self._remembered.values()):
+            self._start_over()
+        for update in chain:
             if update.trainer != self._me.trainer or update.status != UpdateStatus.PENDING:
                 continue
             if not self.view.disputes(update=update.update):
@@ -149,7 +162,7 @@ class DefenderAgent(Agent):
                 segments = update.first_segment + place
                 if (segments, root) in self._remembered:
                     continue
-                self._remembered.add((segments, root))
+                self._remembered[segments, root] = update.update
                 with isolated(self.trouble):  # a damaged file costs a replay, not the defence
                     state = self._store.load(segments, root)
                     if state is not None:

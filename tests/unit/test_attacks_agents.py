@@ -163,7 +163,7 @@ class PoorDefender(DefenderAgent):
         self._contracts, self._log = sides.contracts[who], lambda _: None
         self._folder: Any = SimpleNamespace(job=sides.job)
         self._store: Any = SimpleNamespace(load=lambda *_: None)
-        self._remembered: set[tuple[int, bytes]] = set()
+        self._remembered: dict[tuple[int, bytes], bytes] = {}
         self.view = ChainView(self._contracts)
         address = sides.address[who]
         self._me = Defender(address=address, trainer=address, job=sides.job, openings=sides.truth)
