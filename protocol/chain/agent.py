@@ -10,7 +10,26 @@ from protocol.chain.court_view import ChainView
 from protocol.chain.deployment import Contracts
 from protocol.chain.moves import send_move
 from protocol.errors import ChainError, GavelError, RefusedError
-from protocol.game.moves import Move, Open, Prove, Reserve
+from protocol.game.moves import (
+    Claim,
+    Close,
+    Commit,
+    Free,
+    Move,
+    Open,
+    Prove,
+    Reclaim,
+    Reserve,
+    Reveal,
+    RevealPage,
+    Select,
+    SelectStep,
+    SelectWord,
+    Settle,
+    Silence,
+    Timeout,
+    Withdraw,
+)
 from protocol.job_folder import JobFolder
 
 Log = Callable[[str], None]
@@ -79,11 +98,34 @@ class Agent(ABC):
 def describe(move: Move) -> str:
     """One short line for people."""
     match move:
-        case Reserve():
-            return "reserved a dispute, bond locked"
         case Open():
             return f"opened the dispute against segment {move.segment + 1}"
+        case Commit():
+            what = "running sums of the word" if move.accumulator else "states or outputs"
+            return f"committed to {what}: {len(move.children)} hashes"
+        case Reveal():
+            return f"revealed {len(move.children)} hashes below the selected one"
+        case SelectStep():
+            return f"selected the state after step {move.index} of the list: the first that differs"
+        case Select():
+            return f"selected hash {move.index} of the list: the first that differs"
+        case SelectWord():
+            return f"selected word {move.index} of the page: the first that differs"
         case Prove():
             return f"proved: witness of {len(move.witness):,} bytes"
         case _:
-            return type(move).__name__
+            return _WORDS.get(type(move), type(move).__name__)
+
+
+_WORDS: dict[type, str] = {
+    Reserve: "reserved a dispute, bond locked",
+    RevealPage: "revealed the 64 words of the selected page",
+    Silence: "showed that the other side's time is over",
+    Timeout: "showed that the challenger's time is over",
+    Settle: "settled: what stood on the fallen commitment falls",
+    Close: "closed its dispute of an update that is gone",
+    Free: "freed a defence bond",
+    Claim: "claimed rewards and bond of a final update",
+    Reclaim: "reclaimed the bond of a void update",
+    Withdraw: "withdrew its credit",
+}
