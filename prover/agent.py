@@ -13,6 +13,7 @@ from protocol.chain.agent import Agent, Log
 from protocol.chain.court_view import ChainView
 from protocol.chain.deployment import Contracts
 from protocol.chain.moves import ensure_allowance, send_move
+from protocol.errors import MismatchError
 from protocol.game.isolation import isolated
 from protocol.game.moves import Claim, Commit, Lease, Move, Post, Reclaim, Withdraw
 from protocol.game.openings import Openings
@@ -43,17 +44,31 @@ class TrainerAccount:
 
         The next `post` builds on this tip and no other.
         """
+        self._parent, self._first, root = self._read_tip()
+        return self._first, root
+
+    def _read_tip(self) -> tuple[bytes, int, bytes]:
         job = self._folder.job.job_id
         tip, segment, root = self._contracts.board.view("tip", job)
-        self._parent, self._first = (bytes(tip) if any(tip) else job), int(segment)
-        return self._first, bytes(root)
+        return (bytes(tip) if any(tip) else job), int(segment), bytes(root)
 
     def lease(self) -> bool:
         """Take the lease unless it is held already; return whether a transaction was sent.
 
+        Call it when the tip has been replayed: a lease given back unused costs its deposit (A-7, U-3).
+
         Raises:
+            MismatchError: the tip is not the one that `tip` told last, so it was not replayed; nothing
+                is sent.
             RefusedError: somebody else holds it, or nothing is left to post.
         """
+        if self._parent is not None:
+            parent, segment, _ = self._read_tip()
+            if parent != self._parent:
+                raise MismatchError(
+                    f"the job's tip is another one now, up to segment {segment}: what was replayed is not "
+                    "what would be built on; train again, which replays the new tip before it leases"
+                )
         self.view.refresh()
         state = self.view.job_state(self._folder.job.job_id)
         if state["leaseholder"] == self._contracts.account and self.view.now() <= state["lease_due"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from protocol.commitments.canonical import Words
@@ -80,7 +80,13 @@ class Trainer:
         return 0, self._folder.genesis
 
     def train(
-        self, *, first_segment: int, root: bytes, segments: int, progress: Progress | None = None
+        self,
+        *,
+        first_segment: int,
+        root: bytes,
+        segments: int,
+        progress: Progress | None = None,
+        ready: Callable[[], object] | None = None,
     ) -> Iterator[Segment]:
         """Train segments from a state, storing and yielding each.
 
@@ -88,6 +94,8 @@ class Trainer:
             first_segment: number of the first one; root: of the state before it.
             segments: how many.
             progress: told each step and its loss.
+            ready: called once the state before the first segment is there, and before anything is trained:
+                this is when to take the lease (A-7).
 
         Raises:
             UsageError: the job has not so many segments left.
@@ -100,6 +108,8 @@ class Trainer:
                 f"{total}; train fewer"
             )
         state = self.state(first_segment, root)
+        if ready is not None:
+            ready()
         for number in range(first_segment, first_segment + segments):
             began = time.perf_counter()
             state, losses = self._run(state, number, self._hooks, progress)

@@ -47,6 +47,7 @@ struct JobState:
     lease_due: uint256
     ends_at: uint256
     refunded: bool
+    posted: bool
 
 event JobOpened:
     job: indexed(bytes32)
@@ -165,17 +166,23 @@ def end_lease(job: bytes32):
 
 
 @internal
-def _evict(job: bytes32, resolver: address):
+def _forfeit(job: bytes32, tip: uint256):
+    # End a lease whose deposit is lost (M-6); the tip, if any, is the caller's to give.
     holder: address = self.states[job].leaseholder
-    assert holder != empty(address), "board: not leased"
-    assert block.timestamp > self.states[job].lease_due, "board: lease is not late"
     self.states[job].leaseholder = empty(address)
     amount: uint256 = self.jobs[job].lease_deposit
     burned: uint256 = ledger.burn_share(amount, self.jobs[job].burn_bps)
-    tip: uint256 = self.jobs[job].tip
-    ledger.give(resolver, tip)
     ledger.give(self.jobs[job].requester, amount - burned - tip)
     log LeaseEnded(job=job, trainer=holder, forfeited=True)
+
+
+@internal
+def _evict(job: bytes32, resolver: address):
+    assert self.states[job].leaseholder != empty(address), "board: not leased"
+    assert block.timestamp > self.states[job].lease_due, "board: lease is not late"
+    tip: uint256 = self.jobs[job].tip
+    ledger.give(resolver, tip)
+    self._forfeit(job, tip)
 
 
 @external
@@ -193,6 +200,7 @@ def lease(job: bytes32):
     due: uint256 = block.timestamp + job_words.clock(self.jobs[job].clocks, job_words.LEASE)
     self.states[job].leaseholder = msg.sender
     self.states[job].lease_due = due
+    self.states[job].posted = False
     log Leased(job=job, trainer=msg.sender, due=due)
     ledger.take(msg.sender, self.jobs[job].lease_deposit)
 
@@ -200,12 +208,16 @@ def lease(job: bytes32):
 @external
 def release(job: bytes32):
     """
-    @notice Give the lease back in time and get the deposit credited.
+    @notice Give the lease back in time. The deposit is credited if something was posted under the lease, and
+            lost otherwise: a job cannot be blocked for gas alone (U-3, M-6).
     @param job Job id.
     """
     assert self.states[job].leaseholder == msg.sender, "board: not the leaseholder"
     assert block.timestamp <= self.states[job].lease_due, "board: lease is late"
-    self.end_lease(job)
+    if self.states[job].posted:
+        self.end_lease(job)
+    else:
+        self._forfeit(job, 0)
 
 
 @external
@@ -234,6 +246,7 @@ def job_state(job: bytes32) -> JobState:
     """
     @notice What changes in a job.
     @param job Job id.
-    @return state Lengths of the chain and of its final part, falls, lease, end.
+    @return state Lengths of the chain and of its final part, falls, lease, end; whether something was posted under
+            the lease that was taken last.
     """
     return self.states[job]

@@ -159,6 +159,7 @@ def post(job: bytes32, parent: bytes32, states: DynArray[bytes32, MAX_SEGMENTS])
     jobs.states[job].chain_length = index + 1
     jobs.states[job].next_segment = first_segment + n
     jobs.states[job].lease_due = block.timestamp + job_words.clock(clocks, job_words.LEASE)
+    jobs.states[job].posted = True
     log Posted(
         job=job,
         update=update,

@@ -61,7 +61,12 @@ def _store(folder: JobFolder, path: Path) -> CheckpointStore:
 @hooks_option
 @click.option("--segments", type=click.IntRange(1), required=True, help="How many to train.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="For large nodes.")
-@click.option("--lease/--no-lease", default=True, show_default=True, help="Take the job's lease first.")
+@click.option(
+    "--lease/--no-lease",
+    default=True,
+    show_default=True,
+    help="Take the job's lease, once the tip is replayed.",
+)
 def train(
     folder: Path,
     rpc: str,
@@ -75,7 +80,8 @@ def train(
 ) -> None:
     """Train segments from the job's tip, or on from what is trained but not submitted yet, and store them.
 
-    What it builds on is replayed unless its state is stored. A crash loses at most the segment in work.
+    What it builds on is replayed, before the lease is taken, unless its state is stored. A crash loses at
+    most the segment in work.
     """
     from gavel.jobs import make_executor
     from protocol.job_folder import JobFolder
@@ -87,8 +93,6 @@ def train(
     contracts = connect(rpc, deployment, private_key(key_file))
     contracts.verify()
     account = TrainerAccount(contracts=contracts, folder=loaded, log=log)
-    if lease:
-        account.lease()
     checkpoints = _store(loaded, store or folder / "checkpoints")
     first, root = account.tip()
     done = checkpoints.following(first, root)
@@ -101,7 +105,8 @@ def train(
         store=checkpoints,
         hooks=_hooks(hooks, loaded),
     )
-    for segment in trainer.train(first_segment=first, root=root, segments=segments):
+    ready = account.lease if lease else None
+    for segment in trainer.train(first_segment=first, root=root, segments=segments, ready=ready):
         mean = sum(segment.losses) / len(segment.losses)
         log(
             f"segment {segment.number + 1} of {loaded.job.geometry.segments}: mean loss {mean:.4f}, "

@@ -50,11 +50,13 @@ class TrainingParty:
         )
 
     def train(self, segments: int, told: Callable[[Segment], None]) -> None:
-        """Lease if need be, train segments from the tip and post them as one update."""
-        self._account.lease()
+        """Replay the tip, lease if need be, train segments from it and post them as one update."""
         first, root = self._account.tip()
         roots = []
-        for segment in self._trainer.train(first_segment=first, root=root, segments=segments):
+        training = self._trainer.train(
+            first_segment=first, root=root, segments=segments, ready=self._account.lease
+        )
+        for segment in training:
             roots.append(segment.root)
             told(segment)
         self._account.post(roots)

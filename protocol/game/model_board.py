@@ -37,6 +37,7 @@ class JobRecord:
     leaseholder: bytes | None = None
     lease_due: int = 0
     refunded: bool = False
+    posted: bool = False
 
 
 @dataclass(slots=True)
@@ -196,14 +197,18 @@ class Board:
         self.take(sender, record.terms.money.lease_deposit)
         record.leaseholder = sender
         record.lease_due = self.time + record.terms.clocks.lease
+        record.posted = False
 
     def release(self, sender: bytes, job: bytes) -> None:
-        """Give the lease back in time (U-3)."""
+        """Give the lease back in time; if nothing was posted under it, the deposit is lost (U-3, M-6)."""
         record = self.jobs.get(job)
         if record is None or record.leaseholder != sender:
             raise RefusedError("board: not the leaseholder")
         require(self.time <= record.lease_due, "board: lease is late")
-        self._end_lease(record)
+        if record.posted:
+            self._end_lease(record)
+        else:
+            self._forfeit(record, tip=0)
 
     def evict(self, sender: bytes, job: bytes) -> None:
         """End a late lease; the deposit is lost (M-6)."""
@@ -211,11 +216,14 @@ class Board:
         if record is None or record.leaseholder is None:
             raise RefusedError("board: not leased")
         require(self.time > record.lease_due, "board: lease is not late")
+        tip = record.terms.money.tip
+        self.credit(sender, tip)
+        self._forfeit(record, tip=tip)
+
+    def _forfeit(self, record: JobRecord, *, tip: int) -> None:
+        deposit = record.terms.money.lease_deposit
         record.leaseholder = None
-        money = record.terms.money
-        rest = money.lease_deposit - self._burn(record.terms, money.lease_deposit) - money.tip
-        self.credit(sender, money.tip)
-        self.credit(record.terms.requester, rest)
+        self.credit(record.terms.requester, deposit - self._burn(record.terms, deposit) - tip)
 
     def _end_lease(self, record: JobRecord) -> None:
         if record.leaseholder is not None:
@@ -276,6 +284,7 @@ class Board:
         )
         record.chain.append(update)
         record.lease_due = self.time + terms.clocks.lease
+        record.posted = True
         if first_segment + len(states) == geometry.segments:
             self._end_lease(record)
         return update

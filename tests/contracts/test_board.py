@@ -233,11 +233,63 @@ def test_only_one_leaseholder(world: BoardWorld, job: Job, leased: bytes) -> Non
         world.board.call("lease", leased, sender=world.bob)
     with refuses("board: not the leaseholder"):
         world.board.call("release", leased, sender=world.bob)
+    world.post(world.alice, leased, 1)
     world.board.call("release", leased, sender=world.alice)
     assert world.credit(world.alice) == job.money.lease_deposit
     world.board.call("lease", leased, sender=world.bob)
     with refuses("board: unknown job"):
         world.board.call("lease", state(9), sender=world.bob)
+
+
+def forfeited(world: BoardWorld) -> list[bool]:
+    """What the last call's logs say of the leases that it ended."""
+    return [event.args["forfeited"] for event in world.board.events if event.name == "LeaseEnded"]
+
+
+def test_an_unused_lease_given_back_loses_its_deposit(world: BoardWorld, job: Job, leased: bytes) -> None:
+    """U-3, M-6: a job cannot be blocked for gas alone."""
+    deposit, unspent = job.money.lease_deposit, 7 * job.money.reward
+    world.board.call("release", leased, sender=world.alice)
+    assert forfeited(world) == [True]
+    assert world.credit(world.alice) == 0
+    assert world.credit(BURN) == deposit // 5
+    assert world.credit(world.requester) == deposit - deposit // 5
+    assert world.held() == world.credits() + unspent
+    with refuses("board: not the leaseholder"):
+        world.board.call("release", leased, sender=world.alice)
+    world.board.call("lease", leased, sender=world.alice)
+    world.board.call("release", leased, sender=world.alice)
+    assert world.credit(BURN) == 2 * (deposit // 5)
+    assert world.held() == world.credits() + unspent
+
+
+def test_what_was_posted_under_an_earlier_lease_does_not_save_the_deposit(
+    world: BoardWorld, job: Job, leased: bytes
+) -> None:
+    deposit, locked = job.money.lease_deposit, 7 * job.money.reward + job.money.update_bond
+    world.post(world.alice, leased, 1)
+    assert world.board.call("job_state", leased)[8]
+    world.board.call("release", leased, sender=world.alice)
+    assert forfeited(world) == [False]
+    assert world.credit(world.alice) == deposit
+    world.board.call("lease", leased, sender=world.alice)
+    assert not world.board.call("job_state", leased)[8]
+    world.board.call("release", leased, sender=world.alice)
+    assert forfeited(world) == [True]
+    assert world.credit(world.alice) == deposit
+    assert world.credit(BURN) == deposit // 5
+    assert world.credit(world.requester) == deposit - deposit // 5
+    assert world.held() == world.credits() + locked
+
+
+def test_a_fall_returns_the_deposit_of_an_unused_lease(world: BoardWorld, job: Job, leased: bytes) -> None:
+    """U-8: whoever had replayed the tip while it stood, or waits for it to fall, is not to blame."""
+    wrong = world.post(world.alice, leased, 1)
+    world.board.call("release", leased, sender=world.alice)
+    world.board.call("lease", leased, sender=world.bob)
+    world.board.call("dispute_opened", wrong, sender=world.court)
+    world.board.call("fell", wrong, world.watcher, world.watcher, sender=world.court)
+    assert world.credit(world.bob) == job.money.lease_deposit
 
 
 @pytest.mark.parametrize("by_lease", [True, False])

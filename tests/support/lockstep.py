@@ -231,7 +231,7 @@ class Lockstep(Model):
         following = self.board.next_segment(job)
         recorded = self._recorded.get(job, 0)
         state = words(following, len(record.chain), recorded, record.falls, record.leaseholder or 0)
-        state += words(record.lease_due, record.ends_at, record.refunded)
+        state += words(record.lease_due, record.ends_at, record.refunded, record.posted)
         self._view(board, "job_state", (job,), state)
         self._view(board, "terms", (job,), words(*record.terms.words()))
         for index, update in enumerate(record.chain):

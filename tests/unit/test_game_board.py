@@ -166,10 +166,34 @@ def test_one_leaseholder_at_a_time_and_a_late_one_loses_the_deposit() -> None:
     assert at.model.tokens_of(TRAINER) == PURSE - money.lease_deposit
     assert at.model.tokens_of(OTHER) == PURSE - money.lease_deposit + money.tip
     assert at.model.tokens_of(BURN) == burned
+    post = m.Post(job=job, parent=job, states=(segment_end(at.truth, 0),))
+    at.send(OTHER, post)
     at.send(OTHER, m.Release(job=job))
-    assert at.model.tokens_of(OTHER) == PURSE + money.tip
+    assert at.model.tokens_of(OTHER) == PURSE + money.tip - money.update_bond
     assert refusal(at, OTHER, m.Release(job=job)) == "board: not the leaseholder"
     assert refusal(at, OTHER, m.Evict(job=job)) == "board: not leased"
+
+
+def test_an_unused_lease_given_back_loses_its_deposit() -> None:
+    """U-3, M-6: at once, and also when something was posted under an earlier lease."""
+    at = fresh()
+    job, deposit = at.job.job_id, at.job.money.lease_deposit
+    burned = deposit * at.job.money.burn_bps // 10_000
+    before = at.model.tokens_of(REQUESTER)
+    at.send(TRAINER, m.Lease(job=job))
+    at.send(TRAINER, m.Release(job=job))
+    assert at.model.tokens_of(TRAINER) == PURSE - deposit
+    assert at.model.tokens_of(BURN) == burned
+    assert at.model.tokens_of(REQUESTER) == before + deposit - burned
+    at.post(at.truth, segments=1, sender=OTHER)
+    at.send(OTHER, m.Release(job=job))
+    held = at.job.money.update_bond
+    assert at.model.tokens_of(OTHER) == PURSE - held
+    at.send(OTHER, m.Lease(job=job))
+    at.send(OTHER, m.Release(job=job))
+    assert at.model.tokens_of(OTHER) == PURSE - held - deposit
+    assert at.model.tokens_of(BURN) == 2 * burned
+    assert at.model.tokens_of(REQUESTER) == before + 2 * (deposit - burned)
 
 
 def test_a_post_renews_the_lease_and_the_last_one_ends_it() -> None:

@@ -158,8 +158,19 @@ def test_a_trainer_does_not_build_on_a_wrong_tip(folder: JobFolder, tmp_path: Pa
     [wrong] = _trainer(folder, lies, one_word(2, 1, 0)).train(
         first_segment=0, root=folder.job.genesis, segments=1
     )
+    leased: list[str] = []
+    trainer = _trainer(folder, own)
     with pytest.raises(MismatchError, match="the tip is wrong"):
-        list(_trainer(folder, own).train(first_segment=1, root=wrong.root, segments=1))
+        list(
+            trainer.train(first_segment=1, root=wrong.root, segments=1, ready=lambda: leased.append("wrong"))
+        )
+    assert not leased  # a lease that is not used costs its deposit
+    list(
+        trainer.train(
+            first_segment=0, root=folder.job.genesis, segments=1, ready=lambda: leased.append("right")
+        )
+    )
+    assert leased == ["right"]
 
 
 def test_no_more_than_the_job_has_is_trained(folder: JobFolder, tmp_path: Path) -> None:
