@@ -208,13 +208,14 @@ def lease(job: bytes32):
 @external
 def release(job: bytes32):
     """
-    @notice Give the lease back in time. The deposit is credited if something was posted under the lease, and
-            lost otherwise: a job cannot be blocked for gas alone (U-3, M-6).
+    @notice Give the lease back in time. The deposit is credited if something was posted under the lease or
+            the job has ended, and lost otherwise: a job cannot be blocked for gas alone (U-3, M-6).
     @param job Job id.
     """
     assert self.states[job].leaseholder == msg.sender, "board: not the leaseholder"
     assert block.timestamp <= self.states[job].lease_due, "board: lease is late"
-    if self.states[job].posted:
+    # once the job has ended nobody could post, and a requester could have ended it for the deposit
+    if self.states[job].posted or block.timestamp > self.states[job].ends_at:
         self.end_lease(job)
     else:
         self._forfeit(job, 0)

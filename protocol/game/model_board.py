@@ -200,12 +200,12 @@ class Board:
         record.posted = False
 
     def release(self, sender: bytes, job: bytes) -> None:
-        """Give the lease back in time; if nothing was posted under it, the deposit is lost (U-3, M-6)."""
+        """Give the lease back in time; an unused one of a job that goes on loses the deposit (U-3, M-6)."""
         record = self.jobs.get(job)
         if record is None or record.leaseholder != sender:
             raise RefusedError("board: not the leaseholder")
         require(self.time <= record.lease_due, "board: lease is late")
-        if record.posted:
+        if record.posted or self.time > record.ends_at:
             self._end_lease(record)
         else:
             self._forfeit(record, tip=0)

@@ -246,6 +246,21 @@ def forfeited(world: BoardWorld) -> list[bool]:
     return [event.args["forfeited"] for event in world.board.events if event.name == "LeaseEnded"]
 
 
+@pytest.mark.parametrize(("after", "returned"), [(0, False), (1, True)])
+def test_a_requester_cannot_end_a_job_for_a_lease_deposit(
+    world: BoardWorld, job: Job, after: int, returned: bool
+) -> None:
+    """U-3: with no notice to speak of, cancelling would forfeit a lease under which nobody could post."""
+    job_id = world.open(replace(job, clocks=replace(job.clocks, notice=0)))
+    world.board.call("lease", job_id, sender=world.alice)
+    world.board.call("cancel", job_id, sender=world.requester)
+    world.evm.timestamp += after
+    world.board.call("release", job_id, sender=world.alice)
+    assert forfeited(world) == [not returned]
+    assert world.credit(world.alice) == (job.money.lease_deposit if returned else 0)
+    assert world.held() == world.credits() + 7 * job.money.reward
+
+
 def test_an_unused_lease_given_back_loses_its_deposit(world: BoardWorld, job: Job, leased: bytes) -> None:
     """U-3, M-6: a job cannot be blocked for gas alone."""
     deposit, unspent = job.money.lease_deposit, 7 * job.money.reward

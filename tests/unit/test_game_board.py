@@ -196,6 +196,18 @@ def test_an_unused_lease_given_back_loses_its_deposit() -> None:
     assert at.model.tokens_of(REQUESTER) == before + 2 * (deposit - burned)
 
 
+def test_an_unused_lease_of_a_job_that_has_ended_comes_back() -> None:
+    """U-3: nobody could post any more, so a requester gains nothing by ending the job."""
+    at = fresh()
+    job = at.job.job_id
+    at.send(TRAINER, m.Lease(job=job))
+    at.send(REQUESTER, m.Cancel(job=job))
+    at.model.advance(at.job.clocks.notice + 1)
+    at.send(TRAINER, m.Release(job=job))
+    assert at.model.tokens_of(TRAINER) == PURSE
+    assert at.model.tokens_of(BURN) == 0
+
+
 def test_a_post_renews_the_lease_and_the_last_one_ends_it() -> None:
     at = fresh()
     at.post(at.truth, segments=1)
