@@ -76,7 +76,9 @@ def show(console: Console, report: Report) -> None:
 
 def _tree(evidence: Evidence) -> Tree:
     tree = Tree(f"[bold]segment {evidence.segment}[/]: its last state is not what a replay gives")
-    step = tree.add(f"step {evidence.step} (counted from 0): the first state that differs is the one after it")
+    step = tree.add(
+        f"step {evidence.step} (counted from 0): the first state that differs is the one after it"
+    )
     node = step.add(
         f"node {evidence.node}: [bold]{escape(evidence.label)}[/] (operator, line of the user's code) writes "
         "the first output that differs"
