@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 import click
 from rich.console import Console
 
+from protocol.chain.agent import Log
 from protocol.chain.client import Client, read_key
 from protocol.chain.deployment import Contracts, Deployment
 from protocol.errors import UsageError
@@ -101,12 +102,12 @@ def connect(rpc: str, deployment: Path, key: bytes | None) -> Contracts:
     return Contracts.bind(Client.connect(rpc, key=key, chain_id=where.chain_id), where)
 
 
-def logger(name: str) -> Callable[[str], None]:
+def logger(name: str) -> Log:
     """Return what prints one line with the actor's name to standard output, at once."""
     console = Console(soft_wrap=True)
 
-    def log(line: str) -> None:
-        console.print(f"{name}: {line}", highlight=False, markup=False)
+    def log(text: str, /, *, level: str = "info", **fields: object) -> None:  # noqa: ARG001  (for people)
+        console.print(f"{name}: {text}", highlight=False, markup=False)
         console.file.flush()
 
     return log

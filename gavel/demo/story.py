@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from hashlib import sha256
@@ -23,6 +23,7 @@ from gavel.demo.record import (
     transactions,
 )
 from gavel.jobs import load_module_state, make_executor, make_job, open_job
+from protocol.chain.agent import Log
 from protocol.chain.client import Client
 from protocol.chain.court_view import ChainView
 from protocol.chain.deployment import Contracts, deploy
@@ -315,8 +316,11 @@ class Story:
     def _say(self, who: str, line: str) -> None:
         self._narrator.say(who, line)
 
-    def _log(self, who: str) -> Callable[[str], None]:
-        return lambda line: self._say(who, line)
+    def _log(self, who: str) -> Log:
+        def log(text: str, /, *, level: str = "info", **fields: object) -> None:  # noqa: ARG001  (for people)
+            self._say(who, text)
+
+        return log
 
     @contextmanager
     def _timed(self, name: str, title: str) -> Iterator[Any]:

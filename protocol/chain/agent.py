@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from threading import Event as Flag
+from typing import Protocol
 
 from protocol.chain.court_view import ChainView
 from protocol.chain.deployment import Contracts
@@ -32,8 +32,18 @@ from protocol.game.moves import (
 )
 from protocol.job_folder import JobFolder
 
-Log = Callable[[str], None]
-"""Gets short lines for people."""
+
+class Log(Protocol):
+    """Gets what an agent has to say, one line at a time."""
+
+    def __call__(self, text: str, /, *, level: str = "info", **fields: object) -> None:
+        """Tell one thing.
+
+        Args:
+            text: a short line for people.
+            level: debug, info, warning, or error where an operator must act.
+            fields: the same for programs: numbers, strings, and ids as bytes.
+        """
 
 
 class Agent(ABC):

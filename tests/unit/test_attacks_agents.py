@@ -160,7 +160,7 @@ class PoorDefender(DefenderAgent):
     """The shipped agent over a toy trace instead of a folder."""
 
     def __init__(self, sides: Sides, who: str) -> None:
-        self._contracts, self._log = sides.contracts[who], lambda _: None
+        self._contracts, self._log = sides.contracts[who], lambda _, **__: None
         self._folder: Any = SimpleNamespace(job=sides.job)
         self._store: Any = SimpleNamespace(load=lambda *_: None)
         self._remembered: dict[tuple[int, bytes], bytes] = {}
