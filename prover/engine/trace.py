@@ -14,6 +14,7 @@ from protocol.errors import UsageError
 from protocol.game.trace import HONEST, Hooks
 from protocol.job_folder import JobFolder
 from protocol.numerics.accumulator import Accumulator
+from protocol.program.descriptor import CARRIED
 from protocol.program.interpreter import Interpreter
 from prover.engine.executor import Executor, StepOutputs
 from prover.engine.hashing import state_root, tensor_roots
@@ -38,15 +39,21 @@ def run_step(
         keep_outputs: see `Executor.run`.
 
     Raises:
-        UsageError: the state does not fit the program, or a hook changed a tensor's extent.
+        UsageError: the state does not fit the program.
     """
+    if hooks is HONEST:
+        return executor.run(state, step, keep_outputs=keep_outputs)
     result = executor.run(
-        state,
+        executor.fitted(state),
         step,
         keep_outputs=keep_outputs,
-        hook=None if hooks is HONEST else lambda node, words: hooks.output(step, node, words),
+        hook=lambda node, words: hooks.output(step, node, words),
     )
-    after = hooks.next_state(step, result.next_state)
+    told = [
+        state[slot] if link == CARRIED else words  # with its false padding, if it has any
+        for slot, (link, words) in enumerate(zip(executor.program.links, result.next_state, strict=True))
+    ]
+    after = hooks.next_state(step, list(state), told)
     return StepOutputs(outputs=result.outputs, next_state=after, loss=result.loss)
 
 
