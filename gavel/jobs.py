@@ -52,15 +52,50 @@ def make_job(
     salt: bytes,
     lifetime: int,
 ) -> JobFolder:
+    """Capture a training and write the terms of a job for these contracts, as `capture_job` does.
+
+    Args:
+        contracts: where the job is to be opened, with the requester's key.
+        lifetime: seconds from now until nothing can be posted.
+    """
+    return capture_job(
+        setup,
+        chain_id=contracts.client.chain_id,
+        board=contracts.board.address_bytes,
+        requester=contracts.account,
+        preset=preset,
+        steps=steps,
+        stride=stride,
+        batch=batch,
+        seed=seed,
+        salt=salt,
+        expiry=contracts.client.now() + lifetime,
+    )
+
+
+def capture_job(
+    setup: TrainingSetup,
+    *,
+    chain_id: int,
+    board: bytes,
+    requester: bytes,
+    preset: Preset,
+    steps: int,
+    stride: int,
+    batch: int,
+    seed: bytes,
+    salt: bytes,
+    expiry: int,
+) -> JobFolder:
     """Capture a training, compare it with eager PyTorch, and write the terms; nothing is sent.
 
     Args:
         setup: the training.
-        contracts: where the job is to be opened, with the requester's key.
+        chain_id, board, requester: where the job is to be opened and by whom; addresses of 20 bytes.
         preset: tree shapes, clocks and money.
         steps, stride, batch: T and C in steps, rows per step.
         seed: of the batch schedule, 32 bytes (P-7); salt: 32 bytes.
-        lifetime: seconds from now until nothing can be posted.
+        expiry: timestamp in seconds after which nothing can be posted.
 
     Raises:
         UnsupportedError: a part of the training has no meaning here; names it and the user's line.
@@ -109,9 +144,9 @@ def make_job(
         range_log2=preset.range_log2,
     )
     job = Job(
-        chain_id=contracts.client.chain_id,
-        board=contracts.board.address_bytes,
-        requester=contracts.account,
+        chain_id=chain_id,
+        board=board,
+        requester=requester,
         salt=salt,
         manifest=sha256(manifest).digest(),
         program_root=program_root,
@@ -120,7 +155,7 @@ def make_job(
         seed=seed,
         geometry=geometry,
         clocks=preset.clocks,
-        expiry=contracts.client.now() + lifetime,
+        expiry=expiry,
         money=preset.money,
     )
     folder = JobFolder(

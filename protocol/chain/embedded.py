@@ -97,7 +97,7 @@ class EmbeddedChain:
             "eth_getTransactionReceipt": lambda tx: self._receipts.get(tx.lower()),
             "eth_getLogs": self._get_logs,
             "evm_increaseTime": self._increase_time,
-            "evm_mine": lambda *_: self._mine(),
+            "evm_mine": self._mine,
         }
 
     @property
@@ -190,13 +190,14 @@ class EmbeddedChain:
         self._log_blocks += [int(log["blockNumber"], 16) for log in receipt["logs"]]
         return str(receipt["transactionHash"])
 
-    def _set_time(self) -> None:
+    def _set_time(self, at_least: int = 0) -> None:
         # py-evm stamps a block when its parent is mined; a transaction belongs to the time it arrives.
         latest = self._block("latest")["timestamp"]
-        self._backend.chain.set_header_timestamp(max(latest + 1, int(time.time()) + self._offset))
+        self._backend.chain.set_header_timestamp(max(latest + 1, int(time.time()) + self._offset, at_least))
 
-    def _mine(self) -> str:
-        self._set_time()
+    def _mine(self, timestamp: int | str = 0) -> str:
+        # With a timestamp, as ganache and anvil take it: never earlier than that.
+        self._set_time(int(timestamp, 16) if isinstance(timestamp, str) else timestamp)
         self._backend.mine_blocks(1)
         return "0x0"
 

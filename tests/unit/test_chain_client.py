@@ -272,3 +272,15 @@ def test_other_wiring_is_refused(contracts: Contracts) -> None:
 def test_a_board_is_bound_once(contracts: Contracts) -> None:
     with pytest.raises(RefusedError, match="board: court is bound"):
         contracts.board.send("bind", NOBODY)
+
+
+def test_a_chain_that_lies_in_the_future_knows_no_wall_clock() -> None:
+    start = 4_000_000_000
+    fresh = EmbeddedChain(accounts=1, genesis_time=start)
+    reader = Client(EmbeddedProvider(fresh))
+    fresh.rpc("evm_mine", [])
+    assert reader.now() == start + 1
+    fresh.rpc("evm_mine", [start + 500])
+    assert reader.now() == start + 500
+    fresh.rpc("evm_mine", [hex(start + 300)])
+    assert reader.now() == start + 501
