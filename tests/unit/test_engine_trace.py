@@ -16,7 +16,7 @@ from protocol.numerics.accumulator import Accumulator
 from protocol.program.descriptor import CARRIED
 from protocol.program.interpreter import tensor_height
 from prover.engine.executor import Executor
-from prover.engine.trace import ReplayTrace
+from prover.engine.trace import Recall, ReplayTrace
 from tests.support import programs
 from tests.support.game import one_word
 from tests.support.programs import Example
@@ -26,7 +26,11 @@ LAYER2, LOSS = 4, 17
 
 
 def trace_of(
-    example: Example, hooks: Hooks = HONEST, first_step: int = 0, state: Sequence[Words] = ()
+    example: Example,
+    hooks: Hooks = HONEST,
+    first_step: int = 0,
+    state: Sequence[Words] = (),
+    recall: Recall = lambda _: None,
 ) -> ReplayTrace:
     executor = Executor(
         example.program,
@@ -44,6 +48,7 @@ def trace_of(
         n_steps=STEPS,
         range_log2=example.range_log2,
         hooks=hooks,
+        recall=recall,
     )
 
 
@@ -99,6 +104,32 @@ def test_a_trace_starts_from_a_checkpoint_and_takes_over_known_states() -> None:
     assert not same(known.state_words(7), whole.state_words(7))
     with pytest.raises(UsageError, match="does not start a segment"):
         known.remember(4, marked)
+
+
+def test_kept_states_are_few_and_stored_ones_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    example = programs.classifier()
+    monkeypatch.setattr("prover.engine.trace.STATE_BYTES", 1)
+    whole = trace_of(example)
+    wanted = [whole.state_root(step) for step in range(STEPS + 1)]
+    for step in (7, 4, 2, 8, 1, 5):
+        assert whole.state_root(step) == wanted[step]
+        assert same(whole.state_words(step), trace_of(example).state_words(step))
+    assert len(whole._kept) + len(whole._recent) + len(whole._handed) <= 7
+    asked: list[int] = []
+
+    def recall(step: int) -> Sequence[Words] | None:
+        asked.append(step)
+        return whole.state_words(3) if step == 3 else None
+
+    stored = trace_of(example, recall=recall)
+    assert stored.nearest(8) == 3
+    assert asked == [6, 3]
+    assert stored.nearest(2) == 0
+    ran: list[int] = []
+    run = stored._run
+    stored._run = lambda state, step, **k: (ran.append(step), run(state, step, **k))[1]  # type: ignore
+    assert stored.state_root(7) == wanted[7]
+    assert ran == [3, 4, 5, 6]
 
 
 def _wrong_slot(step: int, _before: list[Words], after: list[Words]) -> list[Words]:
