@@ -7,6 +7,7 @@ depends on when it is asked. A transaction that fails on chain raises the reason
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import Any, Final, cast
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_typing import ChecksumAddress, HexStr
+from hexbytes import HexBytes
 from web3 import HTTPProvider, Web3
 from web3.exceptions import (
     ContractLogicError,
@@ -30,7 +32,13 @@ from protocol.errors import ChainError, RefusedError
 
 DEFAULT_GAS: Final = 3_000_000
 RECEIPT_TIMEOUT: Final = 180.0
+"""Seconds that a transaction may wait to be mined before the next one takes its place."""
+
 _PRIORITY_FEE: Final = 10**9
+_PENDING_POLL: Final = 0.5
+_RAISES: Final = 12
+"""Times that the fees of a transaction in the way are raised by a quarter: nodes ask for a tenth or more."""
+
 _TRANSPORT_ERRORS: Final = (OSError, TimeExhausted, Web3Exception, ValueError)
 
 
@@ -95,6 +103,7 @@ class Client:
         self.account: LocalAccount | None = Account.from_key(key) if key is not None else None
         self.sent: list[SentTransaction] = []
         self._nonce: int | None = None
+        self._raised = 0
 
     @classmethod
     def connect(cls, url: str, *, key: bytes | None = None, chain_id: int | None = None) -> Client:
@@ -175,9 +184,20 @@ class Client:
             ) from error
 
     def send(
-        self, to: ChecksumAddress | None, data: bytes, *, tag: str, gas: int = DEFAULT_GAS, value: int = 0
+        self,
+        to: ChecksumAddress | None,
+        data: bytes,
+        *,
+        tag: str,
+        gas: int = DEFAULT_GAS,
+        value: int = 0,
+        tried: bool = False,
     ) -> SentTransaction:
         """Sign and send a transaction and wait until it is mined.
+
+        Before its first one it waits until those are mined that this account has sent before, say, by a
+        process that was killed. A transaction takes the number of one that is not mined in time, with higher
+        fees, so that of the two at most one is.
 
         Args:
             to: None creates a contract.
@@ -185,24 +205,25 @@ class Client:
             tag: for `sent`.
             gas: limit.
             value: wei.
+            tried: whether to ask the node first what would come of it: what is refused then costs nothing.
 
         Raises:
-            RefusedError: it was mined and the contract refused it; carries the reason.
+            RefusedError: the contract refuses it, or refused it when it was mined; carries the reason.
             ChainError: it was not accepted, not mined in three minutes, or failed without a reason.
         """
         signer = self._signer()
-        base_fee = int(self._latest().get("baseFeePerGas", 0))
         request: TxParams = {
             "chainId": self.chain_id,
             "data": data,
             "gas": gas,
-            "maxFeePerGas": cast(Any, 2 * base_fee + _PRIORITY_FEE),
-            "maxPriorityFeePerGas": cast(Any, _PRIORITY_FEE),
             "value": cast(Any, value),
             "type": cast(Any, 2),
         }
         if to is not None:
             request["to"] = to
+        self._take_number(signer.address)
+        if tried:
+            self._eth_call(_as_call(signer.address, request), "latest")
         receipt = self._mined(signer, request, tag)
         if receipt["status"] != 1:
             self._raise_refusal(signer, request, receipt, tag)
@@ -219,29 +240,79 @@ class Client:
         self.sent.append(record)
         return record
 
+    def _take_number(self, address: ChecksumAddress) -> None:
+        """Know the number of the account's next transaction, once none of an earlier process is pending."""
+        if self._nonce is not None:
+            return
+        until = time.monotonic() + RECEIPT_TIMEOUT
+        try:
+            mined = int(self.web3.eth.get_transaction_count(address, "latest"))
+            while int(self.web3.eth.get_transaction_count(address, "pending")) > mined:
+                if time.monotonic() > until:
+                    break  # stuck: what is sent now takes the place of the first of them
+                time.sleep(_PENDING_POLL)
+                mined = int(self.web3.eth.get_transaction_count(address, "latest"))
+        except _TRANSPORT_ERRORS as error:
+            raise ChainError(
+                f"the node did not say how many transactions {address} has sent ({error})"
+            ) from error
+        self._nonce = mined
+
     def _mined(self, signer: LocalAccount, request: TxParams, tag: str) -> TxReceipt:
         try:
-            if self._nonce is None:
-                self._nonce = int(self.web3.eth.get_transaction_count(signer.address, "pending"))
-            request["nonce"] = cast(Any, self._nonce)
-            signed = signer.sign_transaction(cast(Any, request))
-            tx_hash = self.web3.eth.send_raw_transaction(signed.raw_transaction)
-            self._nonce += 1
-            return self.web3.eth.wait_for_transaction_receipt(
+            tx_hash = self._accepted(signer, request)
+            receipt = self.web3.eth.wait_for_transaction_receipt(
                 tx_hash, timeout=RECEIPT_TIMEOUT, poll_latency=0.05
             )
+        except TimeExhausted as error:
+            self._raised += 1  # the next one takes its place
+            raise ChainError(
+                f"the transaction for {tag!r} was not mined in {RECEIPT_TIMEOUT:.0f} s; check that the node "
+                "keeps up with its network; what is sent next takes its place, with higher fees"
+            ) from error
         except (Web3RPCError, TransactionNotFound, *_TRANSPORT_ERRORS) as error:
             self._nonce = None  # ask the node again: it may or may not have taken the transaction
             raise ChainError(
-                f"the transaction for {tag!r} was not mined: {error}; check the account's coins and "
-                "the node, then run the command again: it goes on from what the chain says"
+                f"the transaction for {tag!r} was not mined: {error}; {self._advice(signer, request)}, then "
+                "run the command again: it goes on from what the chain says"
             ) from error
+        self._nonce, self._raised = cast(int, request["nonce"]) + 1, 0
+        return receipt
+
+    def _accepted(self, signer: LocalAccount, request: TxParams) -> HexBytes:
+        """Sign and hand over, with fees raised while a pending transaction has the same number."""
+        while True:
+            fees = _PRIORITY_FEE * 5**self._raised // 4**self._raised
+            base_fee = int(self._latest().get("baseFeePerGas", 0))
+            request["maxFeePerGas"] = cast(Any, 2 * base_fee + fees)
+            request["maxPriorityFeePerGas"] = cast(Any, fees)
+            request["nonce"] = cast(Any, self._nonce)
+            signed = signer.sign_transaction(cast(Any, request))
+            try:
+                return self.web3.eth.send_raw_transaction(signed.raw_transaction)
+            except Web3RPCError as error:
+                text = str(error).lower()
+                if "already known" in text:
+                    return signed.hash
+                if "underpriced" not in text or self._raised >= _RAISES:
+                    raise
+                self._raised += 1
+
+    def _advice(self, signer: LocalAccount, request: TxParams) -> str:
+        """What to do when a node does not take a transaction."""
+        most = int(request["gas"]) * int(cast(int, request.get("maxFeePerGas", 0))) + int(
+            cast(int, request["value"])
+        )
+        with suppress(*_TRANSPORT_ERRORS):
+            held = int(self.web3.eth.get_balance(signer.address))
+            if held < most:
+                return (
+                    f"{signer.address} holds {held:,} wei of coin and this takes up to {most:,}: send it some"
+                )
+        return "check the node"
 
     def _raise_refusal(self, signer: LocalAccount, request: TxParams, receipt: TxReceipt, tag: str) -> None:
-        replay: TxParams = {"from": signer.address, "data": request["data"], "gas": request["gas"]}
-        replay["value"] = request["value"]
-        if "to" in request:
-            replay["to"] = request["to"]
+        replay = _as_call(signer.address, request)
         with suppress(ChainError):  # only a refusal says why
             self._eth_call(replay, receipt["blockNumber"])
         out_of_gas = int(receipt["gasUsed"]) >= int(request["gas"])
@@ -249,6 +320,18 @@ class Client:
         raise ChainError(
             f"the transaction for {tag!r} failed on chain and {why}; nothing has changed but its fee"
         )
+
+
+def _as_call(sender: ChecksumAddress, request: TxParams) -> TxParams:
+    call: TxParams = {
+        "from": sender,
+        "data": request["data"],
+        "gas": request["gas"],
+        "value": request["value"],
+    }
+    if "to" in request:
+        call["to"] = request["to"]
+    return call
 
 
 def _reason(error: ContractLogicError) -> str:

@@ -69,11 +69,11 @@ class Contract:
         return values[0] if len(values) == 1 else tuple(values)
 
     def send(
-        self, function: str, *args: Any, tag: str | None = None, gas: int = DEFAULT_GAS
+        self, function: str, *args: Any, tag: str | None = None, gas: int = DEFAULT_GAS, tried: bool = False
     ) -> SentTransaction:
-        """Send a transaction to a function; `tag` is its name unless given. Errors as `Client.send`."""
+        """Send a transaction to a function; `tag` is its name unless given. The rest is `Client.send`."""
         data = self._calldata(self._function(function, len(args)), args)
-        return self.client.send(self.address, data, tag=tag or function, gas=gas)
+        return self.client.send(self.address, data, tag=tag or function, gas=gas, tried=tried)
 
     def decode_log(self, log: LogReceipt) -> Event | None:
         """Decode a log, or None if it is not an event of this contract."""

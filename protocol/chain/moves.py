@@ -29,8 +29,13 @@ _GAS: Final[dict[type, int]] = {
 _BOARD_MOVES: Final = get_args(moves.BoardMove)
 
 
-def send_move(contracts: Contracts, move: Move, *, tag: str | None = None) -> SentTransaction:
+def send_move(
+    contracts: Contracts, move: Move, *, tag: str | None = None, tried: bool = False
+) -> SentTransaction:
     """Send one move; `tag` is the function's name unless given.
+
+    Args:
+        tried: whether to ask the node first: a move that would be refused is then not sent and costs nothing.
 
     Raises:
         RefusedError: the contract refuses the move, with its named reason.
@@ -41,9 +46,11 @@ def send_move(contracts: Contracts, move: Move, *, tag: str | None = None) -> Se
     args: list[Any] = [_argument(getattr(move, field.name)) for field in fields(move)]
     if isinstance(move, moves.Prove):
         # Proofs go to the verifier, which asks the court for the context and tells it the verdict (P-15).
-        return contracts.verifier.send(function, contracts.court.address, *args, tag=tag, gas=gas)
+        return contracts.verifier.send(
+            function, contracts.court.address, *args, tag=tag, gas=gas, tried=tried
+        )
     contract = contracts.board if isinstance(move, _BOARD_MOVES) else contracts.court
-    return contract.send(function, *args, tag=tag, gas=gas)
+    return contract.send(function, *args, tag=tag, gas=gas, tried=tried)
 
 
 def _argument(value: Any) -> Any:
