@@ -133,6 +133,25 @@ class Client:
         latest = self._latest()
         return int(latest["number"]), int(latest["timestamp"])
 
+    def block(self, number: int) -> tuple[bytes, int]:
+        """Hash (32 bytes) and timestamp (seconds) of a block. Raises ChainError if the node does not know."""
+        try:
+            found = cast(Mapping[str, Any], self.web3.eth.get_block(number))
+        except _TRANSPORT_ERRORS as error:
+            raise ChainError(f"the node did not give block {number} ({error})") from error
+        return bytes(found["hash"]), int(found["timestamp"])
+
+    def coins(self) -> int:
+        """Coins of the account, in wei. Raises ChainError if the node fails, or without a key."""
+        try:
+            return int(self.web3.eth.get_balance(self.address))
+        except _TRANSPORT_ERRORS as error:
+            raise ChainError(f"the node did not give the balance of {self.address} ({error})") from error
+
+    def fee(self) -> int:
+        """Wei per gas that a transaction sent now offers at most."""
+        return 2 * int(self._latest().get("baseFeePerGas", 0)) + _PRIORITY_FEE
+
     def _latest(self) -> Mapping[str, Any]:
         try:
             return cast(Mapping[str, Any], self.web3.eth.get_block("latest"))

@@ -27,11 +27,13 @@ class Event:
         name: of the event.
         args: by name; bytes as bytes, addresses as 20 bytes, structs as dicts.
         block: number of its block.
+        transaction: hash of its transaction, 32 bytes.
     """
 
     name: str
     args: dict[str, Any]
     block: int
+    transaction: bytes
 
 
 class Contract:
@@ -88,7 +90,12 @@ class Contract:
         body = decode([_type(field) for field in plain], bytes(log["data"]))
         values = dict(zip((f["name"] for f in indexed), _named(indexed, topics), strict=True))
         values |= dict(zip((f["name"] for f in plain), _named(plain, body), strict=True))
-        return Event(name=entry["name"], args=values, block=int(log["blockNumber"]))
+        return Event(
+            name=entry["name"],
+            args=values,
+            block=int(log["blockNumber"]),
+            transaction=bytes(log["transactionHash"]),
+        )
 
     def topic(self, event: str) -> bytes:
         """First topic of an event. Raises UsageError if the contract has none of that name."""

@@ -57,11 +57,12 @@ def _argument(value: Any) -> Any:
     return value.terms() if isinstance(value, Job) else value
 
 
-def ensure_allowance(contracts: Contracts, amount: int) -> None:
+def ensure_allowance(contracts: Contracts, amount: int, *, times: int = APPROVED_BONDS) -> None:
     """Let the board take `amount` bond tokens from the account, approving some more bonds ahead if it must.
 
     Args:
         amount: tokens, in the smallest unit.
+        times: how many times the amount is approved, where it must be.
 
     Raises:
         ChainError: the account has not so many tokens, or the approval failed.
@@ -72,4 +73,4 @@ def ensure_allowance(contracts: Contracts, amount: int) -> None:
             f"{account} has fewer than the {amount} bond tokens that the next move locks; get some"
         )
     if contracts.token.view("allowance", account, board) < amount:
-        contracts.token.send("approve", board, amount * APPROVED_BONDS)
+        contracts.token.send("approve", board, amount * times)
