@@ -202,6 +202,16 @@ class Client:
                 f"the node did not give the logs of blocks {first} to {last} ({error})"
             ) from error
 
+    def is_mined(self, tx_hash: bytes) -> bool:
+        """Whether the chain holds a transaction, 32 bytes. Raises ChainError if the node fails."""
+        try:
+            self.web3.eth.get_transaction_receipt(HexBytes(tx_hash))
+        except TransactionNotFound:
+            return False
+        except _TRANSPORT_ERRORS as error:
+            raise ChainError(f"the node did not say what became of a transaction ({error})") from error
+        return True
+
     def send(
         self,
         to: ChecksumAddress | None,
