@@ -16,6 +16,7 @@ from protocol.chain.moves import ensure_allowance
 from protocol.errors import MismatchError
 from protocol.game.moves import Move, Reserve, Withdraw
 from protocol.game.openings import Openings
+from protocol.game.trace import HONEST, Hooks
 from protocol.game.view import DisputeStatus, UpdateInfo, UpdateStatus
 from protocol.job_folder import JobFolder
 from prover.engine.executor import Executor
@@ -32,7 +33,14 @@ class Watcher(Agent):
     """
 
     def __init__(
-        self, *, contracts: Contracts, folder: JobFolder, executor: Executor, key: bytes, log: Log
+        self,
+        *,
+        contracts: Contracts,
+        folder: JobFolder,
+        executor: Executor,
+        key: bytes,
+        log: Log,
+        hooks: Hooks = HONEST,
     ) -> None:
         """Check everything that the watcher relies on before it writes anything (A-1).
 
@@ -42,6 +50,7 @@ class Watcher(Agent):
             executor: of the job.
             key: the private key, from which salts are derived.
             log: gets short lines.
+            hooks: departs from the program, for drills: a watcher that accuses honest trainers.
 
         Raises:
             MismatchError: the contracts' code, their wiring or the job on chain is not what it should be.
@@ -49,7 +58,7 @@ class Watcher(Agent):
         super().__init__(contracts=contracts, folder=folder, log=log)
         check_job(contracts, folder)
         self._key = key
-        self._trace = trace_of_job(executor, folder)
+        self._trace = trace_of_job(executor, folder, hooks=hooks)
         self.openings = Openings(geometry=folder.job.geometry, program=folder.program, trace=self._trace)
         self.differences: dict[bytes, int | None] = {}
         self._me = Challenger(
