@@ -13,6 +13,7 @@ from protocol.chain.agent import Agent, Log
 from protocol.chain.court_view import ChainView
 from protocol.chain.deployment import Contracts
 from protocol.chain.moves import ensure_allowance, send_move
+from protocol.checkpoints import CheckpointStore
 from protocol.errors import MismatchError
 from protocol.game.isolation import isolated
 from protocol.game.moves import Claim, Commit, Lease, Move, Post, Reclaim, Withdraw
@@ -23,7 +24,6 @@ from protocol.job_folder import JobFolder
 from prover.defence import Defender, answers, freed
 from prover.engine.executor import Executor
 from prover.engine.trace import trace_of_job
-from prover.store import CheckpointStore
 
 FRESH: Final = 30.0
 """Seconds after which a defender looks at the chain again before it goes on."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from protocol.checkpoints import CheckpointStore
 from protocol.commitments.canonical import Words
 from protocol.errors import MismatchError, UsageError
 from protocol.game.trace import HONEST, Hooks
@@ -13,7 +14,6 @@ from protocol.job_folder import JobFolder
 from prover.engine.executor import Executor
 from prover.engine.hashing import state_root
 from prover.engine.trace import Progress, replay_segment
-from prover.store import CheckpointStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

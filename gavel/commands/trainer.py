@@ -24,7 +24,6 @@ from protocol.errors import UsageError
 if TYPE_CHECKING:
     from protocol.game.trace import Hooks
     from protocol.job_folder import JobFolder
-    from prover.store import CheckpointStore
 
 hooks_option = click.option(
     "--hooks",
@@ -45,12 +44,6 @@ def _hooks(place: str | None, folder: JobFolder) -> Hooks:
     if not isinstance(made, Hooks):
         raise UsageError(f"{place!r} made {type(made).__name__}, not protocol.game.trace.Hooks")
     return made
-
-
-def _store(folder: JobFolder, path: Path) -> CheckpointStore:
-    from prover.store import CheckpointStore
-
-    return CheckpointStore(path, tensor_height=folder.job.geometry.tensor_height)
 
 
 @click.command()
@@ -86,6 +79,7 @@ def train(
     from gavel.jobs import make_executor
     from protocol.job_folder import JobFolder
     from prover.agent import TrainerAccount
+    from prover.engine.checkpoints import store_of_job
     from prover.trainer import Trainer
 
     log = logger("trainer")
@@ -93,7 +87,7 @@ def train(
     contracts = connect(rpc, deployment, private_key(key_file))
     contracts.verify()
     account = TrainerAccount(contracts=contracts, folder=loaded, log=log)
-    checkpoints = _store(loaded, store or folder / "checkpoints")
+    checkpoints = store_of_job(loaded, store or folder / "checkpoints")
     first, root = account.tip()
     done = checkpoints.following(first, root)
     if done:
@@ -137,6 +131,7 @@ def submit(
     from protocol.game.moves import Release
     from protocol.job_folder import JobFolder
     from prover.agent import TrainerAccount
+    from prover.engine.checkpoints import store_of_job
 
     loaded = JobFolder.load(folder)
     contracts = connect(rpc, deployment, private_key(key_file))
@@ -144,7 +139,7 @@ def submit(
     log = logger("trainer")
     account = TrainerAccount(contracts=contracts, folder=loaded, log=log)
     first, root = account.tip()
-    ready = _store(loaded, store or folder / "checkpoints").following(first, root)
+    ready = store_of_job(loaded, store or folder / "checkpoints").following(first, root)
     geometry = loaded.job.geometry
     ready = ready[: min(segments or geometry.max_segments, geometry.max_segments)]
     if not ready:
@@ -183,13 +178,14 @@ def defend(
     from gavel.jobs import make_executor
     from protocol.job_folder import JobFolder
     from prover.agent import DefenderAgent
+    from prover.engine.checkpoints import store_of_job
 
     loaded = JobFolder.load(folder)
     agent = DefenderAgent(
         contracts=connect(rpc, deployment, private_key(key_file)),
         folder=loaded,
         executor=make_executor(loaded),
-        store=_store(loaded, store or folder / "checkpoints"),
+        store=store_of_job(loaded, store or folder / "checkpoints"),
         log=logger("defender"),
         hooks=_hooks(hooks, loaded),
     )
