@@ -27,7 +27,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from protocol.errors import GavelError, UsageError
+from protocol.errors import GavelError, MalformedError, UsageError
 
 CONTRACTS = Path(str(importlib.resources.files("contracts_vyper")))
 """The folder ``contracts_vyper``."""
@@ -41,6 +41,8 @@ _OUTPUTS = ("abi", "bytecode", "bytecode_runtime", "layout", "method_identifiers
 
 class CompileError(GavelError):
     """A contract that does not compile, or whose code is too large to be deployed."""
+
+    exit_code = MalformedError.exit_code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

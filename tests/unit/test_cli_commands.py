@@ -64,9 +64,9 @@ def test_no_command_takes_a_key_as_an_argument() -> None:
     assert {o for o in options if "key" in o} == {"--key-file"}
 
 
-def test_an_expected_error_is_one_message_and_status_two(tmp_path: Path) -> None:
+def test_an_expected_error_is_one_message_and_its_status(tmp_path: Path) -> None:
     status, out, err = _gavel("job", "show", str(tmp_path))
-    assert (status, out) == (2, "")
+    assert (status, out) == (3, "")
     assert err.startswith("gavel: the job folder ")
     assert err.count("\n") == 1
     assert "Traceback" not in err
@@ -77,7 +77,7 @@ def test_no_node_and_no_key_are_said(served: Devnet, tmp_path: Path) -> None:
     assert status == 2
     assert KEY_VARIABLE in err
     status, _, err = _gavel("deploy", "--rpc", "http://127.0.0.1:9", key=served.chain.keys[0])
-    assert status == 2
+    assert status == 7
     assert "no answer from the node" in err
     status, _, err = _gavel("deploy", "--rpc", served.url, "--key-file", str(tmp_path / "none"))
     assert status == 2
@@ -123,4 +123,4 @@ def test_other_functions_are_no_setups() -> None:
     with pytest.raises(UsageError, match="returned dict"):
         load_setup("builtins:dict")
     with pytest.raises(UsageError, match="not a function"):
-        load_setup("gavel.cli:FAILED")
+        load_setup("gavel.cli:INTERRUPTED")
