@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING
 
+from gavel.preflight import check_opening
 from gavel.setup import TrainingSetup
+from protocol.chain.client import SentTransaction
 from protocol.chain.deployment import Contracts
 from protocol.chain.moves import ensure_allowance, send_move
 from protocol.commitments.canonical import Words
-from protocol.errors import MismatchError
+from protocol.errors import GavelError, MismatchError, RefusedError, UnsupportedError, UsageError
 from protocol.game.moves import OpenJob
 from protocol.job import Geometry, Job, Preset
 from protocol.job_folder import JobFolder, commit, manifest_bytes
@@ -103,6 +106,12 @@ def capture_job(
     """
     from prover.capture import capture, check_against_eager
 
+    for name, _ in (*setup.module.named_parameters(), *setup.module.named_buffers()):
+        if name.startswith(OPTIMIZER_PREFIX):
+            raise UnsupportedError(
+                f"{name} of the module has the name of an optimizer's slot; rename the attribute "
+                f"{OPTIMIZER_PREFIX.rstrip('.')!r} of the module"
+            )
     captured = capture(
         module=setup.module,
         loss=setup.loss,
@@ -169,18 +178,39 @@ def capture_job(
     return folder
 
 
-def open_job(contracts: Contracts, folder: JobFolder, path: Path | None = None) -> None:
-    """Fund and open a job from the account of the requester, and write its folder.
+def open_job(contracts: Contracts, folder: JobFolder, path: Path | None = None) -> SentTransaction:
+    """Check, write the folder, fund and open a job from the requester's account (J-3, J-4).
+
+    Args:
+        path: of the folder; None leaves it to the caller.
 
     Raises:
-        RefusedError: the board refuses the terms, with its reason.
-        ChainError: the account cannot pay the rewards, or the node failed.
+        RefusedError: the board refuses the terms, with its reason; the folder is gone again.
+        ChainError: the account cannot pay, or the node failed; once something was sent the folder stays.
+        MalformedError: the folder cannot be written; nothing was sent.
     """
     job = folder.job
-    ensure_allowance(contracts, job.money.reward * job.geometry.segments)
+    check_opening(contracts, job)
     if path is not None:
+        _save(folder, path)
+    try:
+        ensure_allowance(contracts, job.money.reward * job.geometry.segments, times=1)
+        return send_move(contracts, OpenJob(terms=job), tried=True)
+    except RefusedError:
+        if path is not None:
+            rmtree(path)
+        raise
+
+
+def _save(folder: JobFolder, path: Path) -> None:
+    """Write a new folder, or leave nothing of it."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UsageError(f"{path} exists and is not an empty folder; name a new one")
+    try:
         folder.save(path)
-    send_move(contracts, OpenJob(terms=job))
+    except GavelError:
+        rmtree(path, ignore_errors=True)
+        raise
 
 
 def named_tensors(folder: JobFolder, state: Sequence[Words]) -> dict[str, Tensor]:

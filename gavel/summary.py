@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from datetime import UTC, datetime
 from typing import Final
@@ -15,8 +16,10 @@ from protocol.program.address import n_ranges
 from protocol.program.program import Program
 
 UNNAMED: Final = "other"
+_LINE: Final = re.compile(r" \S+:\d+$")
 _UNITS: Final = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 _WORD_BYTES: Final = 4
+_ZEROS: Final = 9
 
 Rows = list[tuple[str, str]]
 
@@ -57,6 +60,15 @@ def moment(timestamp: int) -> str:
         return f"{timestamp:,} seconds after 1970"
 
 
+def amount(value: int) -> str:
+    """Write an amount in a token's smallest unit, exactly: ``5 x 10^18`` where it ends in many zeros."""
+    digits = str(value)
+    zeros = len(digits) - len(digits.rstrip("0"))
+    if not value or zeros < _ZEROS:
+        return f"{value:,}"
+    return f"{value // 10**zeros:,} x 10^{zeros}"
+
+
 def program_rows(folder: JobFolder) -> Rows:
     """Rows about what was captured: what and value."""
     program, geometry, captured = folder.program, folder.job.geometry, folder.manifest
@@ -64,7 +76,7 @@ def program_rows(folder: JobFolder) -> Rows:
     words = sum(extent for extent, _ in slots)
     own = sum(extent for extent, name in slots if not name.startswith(OPTIMIZER_PREFIX))
     kinds = Counter(_kind(node.fold) for node in program.nodes)
-    operators = Counter(label.split(" ")[0] or UNNAMED for label in program.labels)
+    operators = Counter(_LINE.sub("", label) or UNNAMED for label in program.labels)
     levels = dispute_levels(geometry, program)
     data = [s for s in program.inputs[1:] if s.name in {c["name"] for c in captured.get("columns", ())}]
     size = sum(spec.extent for spec in data) * _WORD_BYTES
@@ -100,11 +112,14 @@ def terms_rows(folder: JobFolder, *, expiry: str | None = None) -> Rows:
         f"{duration(clocks.response)}; a trace {duration(clocks.allowance)}; "
         f"reserve {duration(clocks.reserve)}; opening {duration(clocks.opening)}"
     )
-    lost = f"bounty {money.bounty:,}, tip {money.tip:,}; {money.burn_bps / 100:g} % is burned"
+    lost = f"bounty {amount(money.bounty)}, tip {amount(money.tip)}; {money.burn_bps / 100:g} % is burned"
     return [
-        ("you pay", f"{escrow:,}: {money.reward:,} for each segment"),
-        ("trainer locks", f"{money.update_bond:,} an update, {money.lease_deposit:,} for the lease"),
-        ("challenger locks", f"{money.challenge_bond:,}; other defenders {money.defence_bond:,}"),
+        ("you pay", f"{amount(escrow)}: {amount(money.reward)} for each segment"),
+        (
+            "trainer locks",
+            f"{amount(money.update_bond)} an update, {amount(money.lease_deposit)} for the lease",
+        ),
+        ("challenger locks", f"{amount(money.challenge_bond)}; other defenders {amount(money.defence_bond)}"),
         ("who is wrong pays", lost),
         ("challenge window", f"{duration(clocks.window)}, and {duration(clocks.replay)} for each segment"),
         ("a move in a dispute", moves),
