@@ -47,6 +47,38 @@ def frozen_clock() -> float:
     return 0.0
 
 
+def development_keys(count: int) -> tuple[bytes, ...]:
+    """Private keys of the first accounts of `DEVELOPMENT_MNEMONIC`, 32 bytes each."""
+    from eth_account.hdaccount import key_from_seed, seed_from_mnemonic
+
+    seed = seed_from_mnemonic(DEVELOPMENT_MNEMONIC, "")
+    return tuple(key_from_seed(seed, f"{_HD_PATH}/{number}") for number in range(count))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MinedTransaction:
+    """A transaction as it stands in a block.
+
+    Attributes:
+        sender, to: 20 bytes; `to` is None where a contract was created.
+        accepted: whether it did not revert.
+    """
+
+    sender: bytes
+    to: bytes | None
+    data: bytes
+    value: int
+    accepted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MinedBlock:
+    """A block: its timestamp in seconds, and its transaction, if it is not empty."""
+
+    timestamp: int
+    transaction: MinedTransaction | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Snapshot:
     """What `evm_revert` goes back to: the head, and how much of the receipts and logs belongs to it."""
@@ -102,6 +134,7 @@ class EmbeddedChain:
         # eth-tester fixes an id of its own in the class that it makes for each chain.
         type(self._backend.chain).chain_id = chain_id
         self._receipts: dict[str, dict[str, Any]] = {}
+        self._calls: tuple[bytes, Any] | None = None
         self._logs: list[dict[str, Any]] = []
         self._log_blocks: list[int] = []
         self._methods: dict[str, Callable[..., Any]] = {
@@ -159,6 +192,25 @@ class EmbeddedChain:
         except (TypeError, ValueError, KeyError, IndexError) as error:
             raise RpcError(-32602, f"{method}: parameters not understood ({error})") from error
 
+    def history(self) -> list[MinedBlock]:
+        """Every block after the genesis, oldest first."""
+        with self._lock:
+            return [self._mined(n) for n in range(1, int(self._block("latest")["number"]) + 1)]
+
+    def _mined(self, number: int) -> MinedBlock:
+        block = self._backend.chain.get_canonical_block_by_number(number)
+        found = None
+        for sent in block.transactions:
+            receipt = self._receipts[_hex(sent.hash)]
+            found = MinedTransaction(
+                sender=bytes(sent.sender),
+                to=bytes(sent.to) or None,
+                data=bytes(sent.data),
+                value=int(sent.value),
+                accepted=receipt["status"] == "0x1",
+            )
+        return MinedBlock(timestamp=int(block.header.timestamp), transaction=found)
+
     def mine_if_behind(self) -> None:
         """Mine an empty block when the wall clock has passed the last one."""
         with self._lock:
@@ -190,12 +242,24 @@ class EmbeddedChain:
         return out
 
     def _call(self, request: dict[str, Any], place: str = "latest", *_: Any) -> str:
-        from eth.vm.spoof import SpoofTransaction
-
         number = self._block(_place(place))["number"]
         header = self._backend.chain.get_canonical_block_header_by_number(number)
-        # A view costs nothing, whoever asks: no base fee.
-        vm = self._backend.chain.get_vm(at_header=header.copy(base_fee_per_gas=0))
+        if self._calls is None or self._calls[0] != header.hash:
+            # A view costs nothing, whoever asks: no base fee. Kept, so that what one view has read from the
+            # tries is at hand for the next one.
+            vm = self._backend.chain.get_vm(at_header=header.copy(base_fee_per_gas=0))
+            self._calls = header.hash, vm
+        vm = self._calls[1]
+        before = vm.state.snapshot()
+        try:
+            return self._called(vm, request)
+        finally:
+            vm.state.revert(before)
+
+    @staticmethod
+    def _called(vm: Any, request: dict[str, Any]) -> str:
+        from eth.vm.spoof import SpoofTransaction
+
         sender = _data(request["from"]) if request.get("from") else _ZERO_ADDRESS
         unsigned = vm.create_unsigned_transaction(
             nonce=vm.state.get_nonce(sender),
@@ -297,7 +361,8 @@ class EmbeddedProvider(BaseProvider):
     """web3's way to an `EmbeddedChain` in the same process."""
 
     def __init__(self, chain: EmbeddedChain) -> None:
-        super().__init__()
+        # web3 asks for the chain's id with every call.
+        super().__init__(cache_allowed_requests=True, cacheable_requests={RPCEndpoint("eth_chainId")})
         self.chain = chain
 
     def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
