@@ -152,6 +152,13 @@ class Client:
         """Wei per gas that a transaction sent now offers at most."""
         return 2 * int(self._latest().get("baseFeePerGas", 0)) + _PRIORITY_FEE
 
+    def timestamp(self, number: int) -> int:
+        """Timestamp of a block, in seconds. Raises ChainError if the node fails."""
+        try:
+            return int(self.web3.eth.get_block(cast(Any, number))["timestamp"])
+        except _TRANSPORT_ERRORS as error:
+            raise ChainError(f"the node did not give block {number} ({error})") from error
+
     def _latest(self) -> Mapping[str, Any]:
         try:
             return cast(Mapping[str, Any], self.web3.eth.get_block("latest"))

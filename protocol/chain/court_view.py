@@ -78,7 +78,7 @@ class ChainView:
         self.block, self._now = 0, 0
         self._posted: dict[bytes, Event] = {}
         self._jobs: dict[bytes, Event] = {}
-        self._reserved: dict[tuple[bytes, bytes], bytes] = {}
+        self._reserved: dict[tuple[bytes, bytes], dict[bytes, bytes]] = {}
         self._withdrawn: dict[bytes, dict[bytes, int]] = {}
         self._opened: dict[bytes, tuple[bytes, bytes]] = {}
         self._demands: dict[bytes, dict[bytes, None]] = {}
@@ -108,9 +108,10 @@ class ChainView:
             case "Posted":
                 self._posted[args["update"]] = event
             case "Reserved":
-                self._reserved[args["challenger"], args["digest"]] = args["job"]
-            case "Withdrawn":
                 # By transaction: one that a reorganisation has moved is told again, and counts once.
+                made = self._reserved.setdefault((args["challenger"], args["digest"]), {})
+                made[event.transaction] = args["job"]
+            case "Withdrawn":
                 self._withdrawn.setdefault(args["payee"], {})[event.transaction] = int(args["amount"])
             case "Opened":
                 self._opened[args["dispute"]] = args["update"], args["challenger"]
@@ -226,7 +227,8 @@ class ChainView:
 
     def reserved_jobs(self, challenger: bytes) -> Sequence[bytes]:
         """The job of every reservation that a challenger has ever made, cancelled ones included."""
-        return [job for (who, _), job in self._reserved.items() if who == challenger]
+        made = (jobs for (who, _), jobs in self._reserved.items() if who == challenger)
+        return [job for jobs in made for job in jobs.values()]
 
     # ---------------------------------------------------------------- disputes
 

@@ -1,0 +1,68 @@
+"""What a watcher has at stake and what it has earned, read from the chain (actors.md, A-14)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from protocol.amounts import amount
+from protocol.chain.court_view import ChainView
+from protocol.game.view import DisputeStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposure:
+    """One account on one board. Amounts are in the token's smallest unit.
+
+    Attributes:
+        balance: bond tokens in the wallet; credit: what `Withdraw` would pay.
+        open: disputes open; lost: disputes lost; won: those closed.
+        locked: in open disputes and reservations; forfeited: bonds of lost disputes.
+        earned: what came from others, withdrawn or credited.
+    """
+
+    balance: int
+    credit: int
+    open: int
+    won: int
+    lost: int
+    locked: int
+    forfeited: int
+    earned: int
+
+    def __str__(self) -> str:
+        return (
+            f"disputes: {self.open} open, {self.won} closed, {self.lost} lost; tokens: "
+            f"{amount(self.locked)} locked, {amount(self.earned)} earned, "
+            f"{amount(self.forfeited)} forfeited, {amount(self.credit)} to withdraw, "
+            f"{amount(self.balance)} in the wallet"
+        )
+
+
+def exposure(view: ChainView, account: bytes) -> Exposure:
+    """Read what an account has on the board, in all jobs together.
+
+    Raises:
+        ChainError: the node failed.
+    """
+    disputes = view.disputes(challenger=account)
+    by_status = {status: [d for d in disputes if d.status == status] for status in DisputeStatus}
+    jobs = [view.update(d.update).job for d in by_status[DisputeStatus.OPEN]]
+    jobs += [r.job for r in view.reservations(account) if not r.opened]
+    locked = sum(_bond(view, job) for job in jobs)
+    forfeited = sum(_bond(view, view.update(d.update).job) for d in by_status[DisputeStatus.LOST])
+    credit = view.credit(account)
+    returned = sum(_bond(view, job) for job in view.reserved_jobs(account)) - locked - forfeited
+    return Exposure(
+        balance=view.balance(account),
+        credit=credit,
+        open=len(by_status[DisputeStatus.OPEN]),
+        won=len(by_status[DisputeStatus.CLOSED]),
+        lost=len(by_status[DisputeStatus.LOST]),
+        locked=locked,
+        forfeited=forfeited,
+        earned=view.withdrawn(account) + credit - returned,
+    )
+
+
+def _bond(view: ChainView, job: bytes) -> int:
+    return int(view.terms(job)["challenge_bond"])
