@@ -62,15 +62,15 @@ def devnet(port: int, accounts: int, block_time: float) -> None:
 )
 def deploy(rpc: str, key_file: Path | None, out: Path, token: str | None, give: tuple[str, ...]) -> None:
     """Deploy bond token, step verifier, job board and court, and write their addresses to a file."""
-    from eth_utils.address import is_address
-
     from protocol.chain import deployment
     from protocol.chain.client import Client
     from protocol.errors import UsageError
 
     for address in (*give, *([token] if token else [])):
-        if not is_address(address):
-            raise UsageError(f"{address!r} is not an address; write 0x and 40 hexadecimal digits")
+        if not deployment.is_good_address(address):
+            raise UsageError(
+                f"{address!r} is not an address; write 0x and 40 hexadecimal digits, and mind the checksum"
+            )
     if token and give:
         raise UsageError("--give hands out a new token; leave out --token, or send the tokens yourself")
     log = logger("deploy")

@@ -46,7 +46,7 @@ def _gavel(*arguments: str, key: bytes | None = None) -> tuple[int, str, str]:
 
 
 def test_all_commands_are_there() -> None:
-    expected = {"demo", "devnet", "deploy", "job", "train", "submit", "defend", "watch", "status"}
+    expected = {"demo", "devnet", "deploy", "job", "train", "submit", "defend", "watch", "status", "verify"}
     assert set(cli.cli.commands) == expected
 
 
@@ -67,7 +67,8 @@ def test_no_command_takes_a_key_as_an_argument() -> None:
 def test_an_expected_error_is_one_message_and_its_status(tmp_path: Path) -> None:
     status, out, err = _gavel("job", "show", str(tmp_path))
     assert (status, out) == (3, "")
-    assert err.startswith("gavel: the job folder ")
+    assert err.startswith("gavel: ")
+    assert "job.json" in err
     assert err.count("\n") == 1
     assert "Traceback" not in err
 
