@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from challenger.cache import Cache
-from challenger.ledger import Exposure, exposure
-from challenger.pace import Pace
+from challenger.ledger import Ledger
+from challenger.pace import Machine, Pace, measure
 from challenger.replay import Replay, Store
 from challenger.solver import Challenger, solve
 from protocol.chain.agent import Agent, Log
@@ -37,7 +38,7 @@ class Watcher(Agent):
     Attributes:
         view: the chain as of the last step.
         openings: trees over the watcher's own replay.
-        pace: what this machine takes for a segment, where somebody has measured it.
+        pace: what this machine takes for a segment, once it is measured.
     """
 
     def __init__(
@@ -54,6 +55,8 @@ class Watcher(Agent):
         dry_run: bool = False,
         account: bytes | None = None,
         hooks: Hooks = HONEST,
+        machine: Machine | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         """Check everything that the watcher relies on before it writes anything (A-1).
 
@@ -68,6 +71,8 @@ class Watcher(Agent):
             dry_run: send nothing (A-13).
             account: 20 bytes, whom to look as without a key.
             hooks: how its replay departs from the program, for drills: it accuses whoever follows it.
+            machine: measures the pace at the first turn without an open dispute, and judges it (A-9).
+            ledger: told to look after each look at the chain (A-14).
 
         Raises:
             MismatchError: the contracts' code, their wiring or the job on chain is not what it should be.
@@ -83,6 +88,7 @@ class Watcher(Agent):
             geometry=folder.job.geometry, program=folder.program, trace=self._replay.trace
         )
         self.pace: Pace | None = None
+        self._executor, self._machine, self._ledger = executor, machine, ledger
         self._me = Challenger(
             address=(account or NOBODY) if key is None else contracts.account,
             job=folder.job,
@@ -144,18 +150,28 @@ class Watcher(Agent):
         Raises:
             ChainError: as `step`.
         """
-        return bool(self._look()) or self._work() or bool(self._collect())
+        return bool(self._look()) or self._measure() or self._work() or bool(self._collect())
+
+    def _measure(self) -> bool:
+        """Measure this machine's pace, unless that would keep a dispute waiting; whether it did."""
+        if self._machine is None or self.pace is not None or self._open():
+            return False
+        self.pace = measure(self._executor, self._folder)
+        for finding in self._machine.found(self.pace, self._folder.job):
+            self._log(finding.text, level=finding.level, **asdict(self.pace))
+        return True
 
     def _look(self) -> list[Move]:
         self.view.refresh()
         self._tell()
+        if self._ledger is not None:
+            self._ledger.tell(self.view)
         moves = solve(self.view, self._me, report=self.trouble)
         return [move for move in moves if self.send(move)]
 
     def _work(self) -> bool:
         chain = self.view.chain(self.job_id)
-        disputed = [d.segment for d in self._disputes() if d.status == DisputeStatus.OPEN]
-        return self._replay.advance(chain, disputed)
+        return self._replay.advance(chain, [d.segment for d in self._open()])
 
     def _collect(self) -> list[Move]:
         """Withdraw what was won, once no dispute of this account is open."""
@@ -171,19 +187,16 @@ class Watcher(Agent):
         own = self.view.disputes(challenger=self._me.address)
         return [d for d in own if self.view.update(d.update).job == self.job_id]
 
+    def _open(self) -> Sequence[DisputeInfo]:
+        return [d for d in self._disputes() if d.status == DisputeStatus.OPEN]
+
     @property
     def idle(self) -> bool:
         """Whether, as of the last step, every update is right and no own dispute is open."""
         pending = [u for u in self.view.chain(self.job_id) if u.status == UpdateStatus.PENDING]
-        return not any(d.status == DisputeStatus.OPEN for d in self._disputes()) and all(
-            self.differences.get(u.update, 0) is None for u in pending
-        )
+        return not self._open() and all(self.differences.get(u.update, 0) is None for u in pending)
 
     # ---------------------------------------------------------------- telling
-
-    def exposure(self) -> Exposure | None:
-        """What is at stake and what was earned (A-14), as of the last step; None for nobody's account."""
-        return None if self._me.address == NOBODY else exposure(self.view, self._me.address)
 
     def _tell(self) -> None:
         """Say what has become of updates and own disputes since the last time; at first, what there is."""

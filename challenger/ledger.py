@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from protocol.amounts import amount
+from protocol.chain.agent import Log, Said
 from protocol.chain.court_view import ChainView
+from protocol.chain.deployment import Contracts
 from protocol.game.view import DisputeStatus
+from protocol.job import Job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,51 @@ def exposure(view: ChainView, account: bytes) -> Exposure:
         forfeited=forfeited,
         earned=view.withdrawn(account) + credit - returned,
     )
+
+
+class Ledger:
+    """Says what an account has at stake when it starts, and whenever that has changed."""
+
+    def __init__(self, contracts: Contracts, account: bytes, *, log: Log) -> None:
+        """Args: account: 20 bytes; contracts: bound to a client with its key, or with none to look only."""
+        self._contracts, self._account, self._log = contracts, account, Said(log)
+        self._last: Exposure | None = None
+
+    def tell(self, view: ChainView) -> None:
+        """Say it if it is news. Raises ChainError if the node fails."""
+        now = exposure(view, self._account)
+        if now == self._last:
+            return
+        self._last = now
+        lost = now.forfeited and now.open == 0
+        self._log(str(now), level="warning" if lost else "info", account=self._account, **asdict(now))
+
+    def check_means(self, job: Job) -> None:
+        """Say what the account lacks for a dispute in a job, before one is needed (A-14).
+
+        Raises:
+            ChainError: the node failed.
+        """
+        contracts, bond = self._contracts, job.money.challenge_bond
+        held = int(contracts.token.view("balanceOf", self._account))
+        if held < bond:
+            self._log(
+                f"the account has {amount(held)} bond tokens, and a dispute locks {amount(bond)}: it "
+                "could not dispute; send it some",
+                level="error",
+                account=self._account,
+            )
+        if contracts.client.account is None:
+            return
+        need = int(contracts.board.view("scheduled_gas")) * contracts.client.fee()
+        coins = contracts.client.coins()
+        if coins < need:
+            self._log(
+                f"the account has {coins:,} wei of coin, and a dispute may take {need:,}: it could not "
+                "finish one; send it some",
+                level="error",
+                account=self._account,
+            )
 
 
 def _bond(view: ChainView, job: bytes) -> int:

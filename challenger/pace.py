@@ -120,6 +120,19 @@ def _most_segments(segment: float, job: Job) -> int:
     return min(math.floor(job.clocks.window / over), job.geometry.max_segments)
 
 
+class Machine:
+    """What is said of this machine and the jobs that it follows, as soon as it is measured."""
+
+    def __init__(self) -> None:
+        self._paces: list[tuple[Pace, Job]] = []
+
+    def found(self, pace: Pace, job: Job) -> list[Finding]:
+        """Judge one more job, and all so far together."""
+        self._paces.append((pace, job))
+        together = judge_together(self._paces)
+        return judge(pace, job) + ([together] if together else [])
+
+
 def judge_together(paces: Sequence[tuple[Pace, Job]]) -> Finding | None:
     """Judge several jobs on one machine: the sum of s / r (A-9); None for one job."""
     if len(paces) < 2:

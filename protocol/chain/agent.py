@@ -170,11 +170,12 @@ class Agent(ABC):
 class Said:
     """A log that can keep from saying the same thing over and over.
 
-    Something that does not change, such as a move that cannot be paid, is said again after `AGAIN` seconds.
+    Something that does not change, such as a move that cannot be paid, is said again after a while.
     """
 
-    def __init__(self, log: Log) -> None:
-        self._log = log
+    def __init__(self, log: Log, *, again: float = AGAIN) -> None:
+        """Args: again: seconds after which the same thing is said once more."""
+        self._log, self._again = log, again
         self._at: dict[object, float] = {}
 
     def __call__(self, text: str, /, *, level: str = "info", **fields: object) -> None:
@@ -185,8 +186,8 @@ class Said:
         """Say it unless the same, of the same ids, was said a short while ago."""
         key = (text, level, *(value for value in fields.values() if isinstance(value, bytes)))
         now = time.monotonic()
-        if now - self._at.get(key, -AGAIN) >= AGAIN:
-            self._at = {known: at for known, at in self._at.items() if now - at < AGAIN}
+        if now - self._at.get(key, -self._again) >= self._again:
+            self._at = {known: at for known, at in self._at.items() if now - at < self._again}
             self._at[key] = now
             self._log(text, level=level, **fields)
 
