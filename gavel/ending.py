@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from gavel.preflight import check_coins
-from gavel.summary import amount, moment
+from gavel.summary import moment
+from protocol.amounts import amount
 from protocol.chain.agent import Log
 from protocol.chain.court_view import ChainView
 from protocol.chain.deployment import Contracts

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from gavel.jobs import OPTIMIZER_PREFIX
+from protocol.amounts import amount
 from protocol.commitments.tree import height
 from protocol.job import Geometry
 from protocol.job_folder import JobFolder
@@ -19,7 +20,6 @@ UNNAMED: Final = "other"
 _LINE: Final = re.compile(r" \S+:\d+$")
 _UNITS: Final = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 _WORD_BYTES: Final = 4
-_ZEROS: Final = 9
 
 Rows = list[tuple[str, str]]
 
@@ -58,15 +58,6 @@ def moment(timestamp: int) -> str:
         return f"{datetime.fromtimestamp(timestamp, UTC):%Y-%m-%d %H:%M} UTC"
     except (ValueError, OverflowError, OSError):
         return f"{timestamp:,} seconds after 1970"
-
-
-def amount(value: int) -> str:
-    """Write an amount in a token's smallest unit, exactly: ``5 x 10^18`` where it ends in many zeros."""
-    digits = str(value)
-    zeros = len(digits) - len(digits.rstrip("0"))
-    if not value or zeros < _ZEROS:
-        return f"{value:,}"
-    return f"{value // 10**zeros:,} x 10^{zeros}"
 
 
 def program_rows(folder: JobFolder) -> Rows:

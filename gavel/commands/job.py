@@ -90,7 +90,8 @@ def new(
     from gavel.jobs import capture_job, open_job
     from gavel.preflight import check_fresh, check_opening, check_terms_opened
     from gavel.setup import load_setup, warm_start
-    from gavel.summary import amount, identity_rows, program_rows, terms_rows
+    from gavel.summary import identity_rows, program_rows, terms_rows
+    from protocol.amounts import amount
     from protocol.chain.deployment import SCHEDULED_GAS
 
     log = logger("requester")

@@ -87,7 +87,7 @@ def compile_contract(name_or_path: str | Path) -> Artifact:
 
 @cache
 def _compiled(source: Path, key: str) -> Artifact:
-    entry = _cache_dir() / f"{source.stem}-{key[:40]}.json"
+    entry = cache_folder() / f"{source.stem}-{key[:40]}.json"
     with suppress(OSError, ValueError, KeyError):
         return _from_json(json.loads(entry.read_text(encoding="utf-8")))
     artifact = _compile(source)
@@ -189,7 +189,8 @@ def _key(source: Path) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _cache_dir() -> Path:
+def cache_folder() -> Path:
+    """Return the folder of compiled contracts."""
     own = os.environ.get("GAVEL_CACHE")
     if own:
         return Path(own) / "artifacts"
