@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from eth_account import Account
 from eth_utils.currency import from_wei
 
 from gavel.doctor.findings import Finding, Level, attempted, failure, good, warning
@@ -65,17 +66,11 @@ def check_chain(rpc: str, deployment: Path, key: Callable[[], bytes]) -> Iterato
 def _key(key: Callable[[], bytes]) -> tuple[bytes | None, Finding]:
     try:
         private = key()
-        from eth_account import Account
-
-        address = Account.from_key(private).address
     except UsageError as error:
         return None, warning(KEY, "present", str(error), "without a key, gavel can only read")
     except GavelError as error:
         return None, failure(KEY, "present", str(error), "correct it; it is never printed", type(error))
-    except ValueError:
-        advice = "a key is a number from 1 to the order of the curve; make a new one"
-        return None, failure(KEY, "present", "32 bytes that are no key", advice, ChainError)
-    return private, good(KEY, "present", f"of the account {address}")
+    return private, good(KEY, "present", f"of the account {Account.from_key(private).address}")
 
 
 def _node(client: Client, where: Deployment | None) -> Iterator[Finding]:

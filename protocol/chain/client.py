@@ -34,6 +34,9 @@ DEFAULT_GAS: Final = 3_000_000
 RECEIPT_TIMEOUT: Final = 180.0
 """Seconds that a transaction may wait to be mined before the next one takes its place."""
 
+_ORDER: Final = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141
+"""Of the curve secp256k1."""
+
 _PRIORITY_FEE: Final = 10**9
 _PENDING_POLL: Final = 0.5
 _RAISES: Final = 12
@@ -301,7 +304,7 @@ class Client:
                 tx_hash, timeout=RECEIPT_TIMEOUT, poll_latency=0.05
             )
         except TimeExhausted as error:
-            self._raised += 1  # the next one takes its place
+            self._give_up(signer.address)
             raise ChainError(
                 f"the transaction for {tag!r} was not mined in {RECEIPT_TIMEOUT:.0f} s; check that the node "
                 "keeps up with its network; what is sent next takes its place, with higher fees"
@@ -314,6 +317,14 @@ class Client:
             ) from error
         self._nonce, self._raised = cast(int, request["nonce"]) + 1, 0
         return receipt
+
+    def _give_up(self, address: ChecksumAddress) -> None:
+        """Let the next transaction take the place of one that was not mined, if that one is the next to be."""
+        with suppress(*_TRANSPORT_ERRORS):
+            if self._nonce == int(self.web3.eth.get_transaction_count(address, "latest")):
+                self._raised += 1
+                return
+        self._nonce = None  # a reorganisation, or another process, has changed what comes next
 
     def _accepted(self, signer: LocalAccount, request: TxParams) -> HexBytes:
         """Sign and hand over, with fees raised while a pending transaction has the same number."""
@@ -388,4 +399,6 @@ def read_key(text: str) -> bytes:
         key = b""
     if len(key) != 32:
         raise ChainError("the key is not 64 hexadecimal digits; write it as 0x and 64 digits")
+    if not 0 < int.from_bytes(key) < _ORDER:
+        raise ChainError("the key is no key of the curve, a number from 1 to its order; make a new one")
     return key
