@@ -12,8 +12,9 @@ import click
 
 from gavel.commands.chain import deploy, devnet
 from gavel.commands.demo import demo
+from gavel.commands.doctor import doctor
 from gavel.commands.job import job, status
-from gavel.commands.trainer import defend, submit, train
+from gavel.commands.trainer import defend, submit, train, trainer
 from gavel.commands.verify import verify
 from gavel.commands.watcher import watch
 from protocol.errors import GavelError, StorageError, UsageError
@@ -33,7 +34,7 @@ def cli() -> None:
     """Optimistic fraud proofs for machine-learning training."""
 
 
-for command in (demo, devnet, deploy, job, train, submit, defend, watch, status, verify):
+for command in (demo, devnet, deploy, job, train, submit, defend, trainer, watch, status, verify, doctor):
     cli.add_command(command)
 
 

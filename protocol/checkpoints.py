@@ -10,7 +10,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -146,15 +146,23 @@ class CheckpointStore:
             MismatchError: its words do not hash to the root: the store lies, or is damaged.
             StorageError: the store cannot be read.
         """
-        what = f"the state after {segments} segments in the store {self.name} ({object_name(root)})"
-        with self._opened(object_name(root), what) as file:
+        name = object_name(root)
+        what = f"the state after {segments} segments in the store {self.name} ({name})"
+        return self._load(name, root, what)
+
+    def load_file(self, name: str, root: bytes) -> tuple[Words, ...] | None:
+        """Return the words of the state with a root from a file of any name; otherwise as `load`."""
+        return self._load(name, root, f"{name} in {self.name}")
+
+    def _load(self, name: str, root: bytes, what: str) -> tuple[Words, ...] | None:
+        with self._opened(name, what) as file:
             if file is None:
                 return None
             state = read_words(file, self._extents, what=what)
-        if self._root_of(state) != root:
+        if (found := self._root_of(state)) != root:
             raise MismatchError(
-                f"{what} does not hash to its name: the store lies or is damaged; delete the object, or do "
-                "not use the store"
+                f"{what} holds the state {found.hex()}, not {root.hex()}: the store lies or is damaged; "
+                "delete the file, or do not use the store"
             )
         return state
 
@@ -185,6 +193,26 @@ class CheckpointStore:
             path.append(step)
             segments, root = step.segments, step.root
         return path
+
+    def retain(self, roots: Collection[bytes]) -> None:
+        """Remove all listed checkpoints but those with these roots; what is gone already is not missed.
+
+        Raises:
+            MalformedError: the manifest cannot be read.
+            StorageError: something cannot be removed or written.
+        """
+        known = self.checkpoints()
+        kept = [c for c in known if c.root in roots]
+        if len(kept) == len(known):
+            return
+        for name in {c.name for c in known if c.root not in roots}:
+            try:
+                self._fs.rm_file(self._path(name))
+            except FileNotFoundError:
+                continue
+            except Exception as error:
+                raise trouble(f"{name} cannot be removed from the store {self.name}", error) from error
+        self._write(MANIFEST, [_manifest(kept)])
 
     def _path(self, name: str) -> str:
         return f"{self._base}/{name}"

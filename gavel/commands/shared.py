@@ -57,9 +57,9 @@ key_option: Final = click.option(
 
 store_option: Final = click.option(
     "--store",
-    type=PATH,
     default=None,
-    help="Folder of checkpoints.  [default: FOLDER/checkpoints]",
+    metavar="URL",
+    help="Folder or URL of checkpoints.  [default: FOLDER/checkpoints]",
 )
 
 poll_option: Final = click.option(

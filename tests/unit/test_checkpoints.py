@@ -101,6 +101,15 @@ def test_saving_again_lists_once_and_another_history_of_the_same_segments_stands
     assert next(c.root for c in store.following(1, roots[0])) == _root(_state(9))
 
 
+def test_only_some_are_retained(url: str) -> None:
+    roots, store = _filled(url), _open(url)
+    store.retain([roots[1], GENESIS])
+    assert [c.root for c in store.checkpoints()] == [roots[1]]
+    assert [store.load(n, root) is None for n, root in enumerate(roots, 1)] == [True, False, True]
+    store.retain([roots[1]])
+    assert len(store.checkpoints()) == 1
+
+
 def test_an_empty_or_missing_store_has_nothing(url: str) -> None:
     assert _open(url).checkpoints() == []
     assert _open(url).load(1, GENESIS) is None

@@ -46,7 +46,12 @@ def _gavel(*arguments: str, key: bytes | None = None) -> tuple[int, str, str]:
 
 
 def test_all_commands_are_there() -> None:
-    expected = {"demo", "devnet", "deploy", "job", "train", "submit", "defend", "watch", "status", "verify"}
+    expected = {"demo", "devnet", "deploy", "job", "train", "submit", "defend", "trainer"} | {
+        "watch",
+        "status",
+        "verify",
+        "doctor",
+    }
     assert set(cli.cli.commands) == expected
 
 
