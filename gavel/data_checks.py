@@ -51,7 +51,7 @@ def check_data(setup: TrainingSetup, batch: int, progress: Callable[[int, int], 
         _check_values(name, column)
     if any(column.dtype.kind != "f" for column in columns.values()):
         runner = _Runner(setup, columns)
-        runner.check_classes()
+        runner.check_classes(batch)
         runner.check_rows(batch, progress)
 
 
@@ -111,12 +111,12 @@ class _Runner:
     def __init__(self, setup: TrainingSetup, columns: Mapping[str, NDArray[Any]]) -> None:
         self._module, self._loss, self._columns = copy.deepcopy(setup.module), setup.loss, columns
 
-    def check_classes(self) -> None:
+    def check_classes(self, batch: int) -> None:
         """Refuse a class that the model does not have, where the loss tells what a class is."""
         name, target = list(self._columns.items())[-1]
         if not isinstance(self._loss, nn.CrossEntropyLoss | nn.NLLLoss) or target.dtype.kind not in "iu":
             return
-        output = self._run(slice(0, 1), with_loss=False)
+        output = self._run(slice(0, batch), with_loss=False)
         if not isinstance(output, Tensor) or output.dim() < 2:
             return
         classes = output.shape[1]

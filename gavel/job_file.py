@@ -167,7 +167,7 @@ def _seed(key: str, value: Any) -> bytes:
 def _money(key: str, value: Any) -> dict[str, int]:
     if not isinstance(value, Mapping):
         raise UsageError(f"{key} is {value!r}, not a table; write amounts under [{key}]")
-    _known(value, MONEY, "amount")
+    _known(value, MONEY, f"amount of {key}")
     return {name: _amount(f"{key}.{name}", amount) for name, amount in value.items()}
 
 
