@@ -199,8 +199,8 @@ class Trainer:
             yield Segment(number=number, root=root, losses=tuple(losses), seconds=time.perf_counter() - began)
 
     def _root(self, state: Sequence[Words]) -> bytes:
-        geometry = self._folder.job.geometry
-        return state_root(state, geometry.tensor_height, geometry.n_slots)
+        # In a drill there may be false slots after the last one.
+        return state_root(state, self._folder.job.geometry.tensor_height, len(state))
 
     def _run(
         self, state: Sequence[Words], segment: int, hooks: Hooks, *, replayed: bool

@@ -59,7 +59,7 @@ class TrainingParty:
         )
         self._conduct = conduct
 
-    def train(self, segments: int, told: Callable[[Segment], None]) -> None:
+    def train(self, segments: int, told: Callable[[Segment], None] = lambda _: None) -> None:
         """Replay the tip, lease if need be, train segments from it and post them as one update."""
         first, root = self._account.tip()
         roots = []
@@ -70,6 +70,10 @@ class TrainingParty:
             roots.append(segment.root)
             told(segment)
         self._account.post(self._conduct.posted(roots))
+
+    def lease(self) -> None:
+        """Take the lease."""
+        self._account.lease()
 
     def release(self) -> None:
         """Give the lease back."""

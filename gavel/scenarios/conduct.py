@@ -11,7 +11,19 @@ from typing import Any, Final, Literal
 from challenger.agent import Watcher
 from protocol.commitments.tree import Tree
 from protocol.game.ids import Kind
-from protocol.game.moves import Commit, Move, Open, Prove, Reveal, RevealPage, Select, SelectStep, SelectWord
+from protocol.game.moves import (
+    CancelReservation,
+    Commit,
+    Move,
+    Open,
+    Prove,
+    Reveal,
+    RevealPage,
+    Select,
+    SelectStep,
+    SelectWord,
+    Withdraw,
+)
 from prover.agent import DefenderAgent
 
 Asked = tuple[Kind, Literal["commit", "reveal"]]
@@ -128,6 +140,6 @@ class Stalling(Watcher):
         elif isinstance(move, Select | SelectStep | SelectWord | Prove):
             at = self.view.branch(move.dispute, move.candidate).cursor.kind
             self._gone = self._gone or at == self._stalls_at
-        elif not self._gone or self._stalls_at is None:
-            return super().send(move)
-        return not self._gone and super().send(move)
+        if self._gone and not isinstance(move, CancelReservation | Withdraw):
+            return False
+        return super().send(move)

@@ -92,6 +92,8 @@ class Client:
             ChainError: the node does not answer, or is on another chain.
         """
         self.web3 = Web3(provider)
+        # It asks for the chain's id again before every call; that is done once, below, and signed with.
+        self.web3.middleware_onion.remove("validation")
         try:
             self.chain_id = int(self.web3.eth.chain_id)
         except _TRANSPORT_ERRORS as error:
@@ -133,8 +135,12 @@ class Client:
 
     def head(self) -> tuple[int, int]:
         """Number and timestamp (seconds) of the latest block. Raises ChainError if the node fails."""
+        return self.latest()[:2]
+
+    def latest(self) -> tuple[int, int, bytes]:
+        """Number, timestamp (seconds) and hash of the latest block. Raises ChainError if the node fails."""
         latest = self._latest()
-        return int(latest["number"]), int(latest["timestamp"])
+        return int(latest["number"]), int(latest["timestamp"]), bytes(latest["hash"])
 
     def block(self, number: int) -> tuple[bytes, int]:
         """Hash (32 bytes) and timestamp (seconds) of a block. Raises ChainError if the node does not know."""
@@ -319,7 +325,7 @@ class Client:
         return receipt
 
     def _give_up(self, address: ChecksumAddress) -> None:
-        """Let the next transaction take the place of one that was not mined, if that one is the next to be."""
+        """Let the next transaction take the place of one that was not mined, if that is the next to be."""
         with suppress(*_TRANSPORT_ERRORS):
             if self._nonce == int(self.web3.eth.get_transaction_count(address, "latest")):
                 self._raised += 1

@@ -361,8 +361,7 @@ class EmbeddedProvider(BaseProvider):
     """web3's way to an `EmbeddedChain` in the same process."""
 
     def __init__(self, chain: EmbeddedChain) -> None:
-        # web3 asks for the chain's id with every call.
-        super().__init__(cache_allowed_requests=True, cacheable_requests={RPCEndpoint("eth_chainId")})
+        super().__init__()
         self.chain = chain
 
     def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:

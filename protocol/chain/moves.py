@@ -41,7 +41,7 @@ def send_move(
         RefusedError: the contract refuses the move, with its named reason.
         ChainError: the transaction was not mined or ran out of gas.
     """
-    function = re.sub(r"(?<!^)(?=[A-Z])", "_", type(move).__name__).lower()
+    function = function_name(type(move))
     gas = _GAS.get(type(move), MOVE_GAS)
     args: list[Any] = [_argument(getattr(move, field.name)) for field in fields(move)]
     if isinstance(move, moves.Prove):
@@ -51,6 +51,11 @@ def send_move(
         )
     contract = contracts.board if isinstance(move, _BOARD_MOVES) else contracts.court
     return contract.send(function, *args, tag=tag, gas=gas, tried=tried)
+
+
+def function_name(move: type[Move]) -> str:
+    """Return the name of the contract's function for a kind of move."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", move.__name__).lower()
 
 
 def _argument(value: Any) -> Any:
