@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from protocol.game.reasons import explained
+
 
 class GavelError(Exception):
     """Base of all errors that gavel raises on purpose.
@@ -50,6 +52,8 @@ class MismatchError(GavelError):
 class RefusedError(GavelError):
     """A move refused by the contract or by its model.
 
+    The message explains the reason (protocol.game.reasons): its rule, what it means, what to do.
+
     Attributes:
         reason: the named reason, ``"module: reason"``, as the contract gives it.
     """
@@ -57,7 +61,13 @@ class RefusedError(GavelError):
     exit_code = 6
 
     def __init__(self, reason: str, advice: str = "") -> None:
-        super().__init__(f"refused: {reason}" + (f". {advice}" if advice else ""))
+        """Refuse.
+
+        Args:
+            reason: see above.
+            advice: what to do here, where more is known of it than the reason says.
+        """
+        super().__init__(f"refused: {explained(reason, advice)}")
         self.reason = reason
 
 

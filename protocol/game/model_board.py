@@ -20,10 +20,10 @@ BPS: Final = 10_000
 MAX_AMOUNT: Final = 1 << 128
 
 
-def require(condition: bool, reason: str, advice: str = "") -> None:
+def require(condition: bool, reason: str) -> None:
     """Raise RefusedError with the contract's reason unless the condition holds."""
     if not condition:
-        raise RefusedError(reason, advice)
+        raise RefusedError(reason)
 
 
 @dataclass(slots=True)
@@ -82,9 +82,7 @@ class Board:
 
     def require_tokens(self, payer: bytes, amount: int) -> None:
         """Refuse unless the payer holds the amount."""
-        require(
-            self.wallets.get(payer, 0) >= amount, "board: token transfer failed", "approve and fund first"
-        )
+        require(self.wallets.get(payer, 0) >= amount, "board: token transfer failed")
 
     def take(self, payer: bytes, amount: int) -> None:
         """Move tokens from a party to the board (U-10)."""
@@ -306,6 +304,10 @@ class Board:
             if posted.open_disputes or self.time <= posted.deadline + record.terms.clocks.opening:
                 return length
         return len(record.chain)
+
+    def finalise(self, job: bytes) -> None:
+        """Record what is final (U-6): nothing to do where it follows from the time, but for unknown jobs."""
+        self.record(job)
 
     def is_final(self, update: bytes) -> bool:
         """Whether an update is live and final (U-6)."""
