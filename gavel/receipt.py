@@ -199,7 +199,7 @@ def save(weights: Path, receipt: dict[str, Any], folder: JobFolder, fetched: Fet
             out.write(data)
             note.write(text.encode())
     except StorageError:
-        if not replaced and not weights.exists():
+        if not replaced:
             beside.unlink(missing_ok=True)
         raise
     return complete
