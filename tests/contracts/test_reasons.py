@@ -1,4 +1,4 @@
-"""The list of reasons (errors.md, E-3): all that contracts and model give, each reached, each with its rule."""
+"""The list of reasons (errors.md, E-3): all that contracts and model give, each reached, each with a rule."""
 
 from __future__ import annotations
 
