@@ -13,7 +13,10 @@ import click
 from gavel.commands.chain import deploy, devnet
 from gavel.commands.demo import demo
 from gavel.commands.doctor import doctor
+from gavel.commands.fixtures import fixtures
 from gavel.commands.job import job, status
+from gavel.commands.key import key
+from gavel.commands.replay import replay
 from gavel.commands.trainer import defend, submit, train, trainer
 from gavel.commands.verify import verify
 from gavel.commands.watcher import watch
@@ -34,7 +37,23 @@ def cli() -> None:
     """Optimistic fraud proofs for machine-learning training."""
 
 
-for command in (demo, devnet, deploy, job, train, submit, defend, trainer, watch, status, verify, doctor):
+for command in (
+    key,
+    fixtures,
+    replay,
+    demo,
+    devnet,
+    deploy,
+    job,
+    train,
+    submit,
+    defend,
+    trainer,
+    watch,
+    status,
+    verify,
+    doctor,
+):
     cli.add_command(command)
 
 

@@ -30,17 +30,18 @@ def opened(path: Path, *, limit: int | None = None) -> Iterator[BinaryIO]:
     try:
         # Not to hang in a pipe that stands where a file should be.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(handle)
+            raise MalformedError(f"{path} is not a regular file; put the file itself there")
         with open(handle, "rb") as file:
-            status = os.fstat(handle)
-            if not stat.S_ISREG(status.st_mode):
-                raise MalformedError(f"{path} is not a regular file; put the file itself there")
             if limit is not None and status.st_size > limit:
                 raise MalformedError(
                     f"{path} has {status.st_size:,} bytes, more than the {limit:,} that it can have; it is "
                     "not what its name says: get it again, or from somewhere else"
                 )
             yield file
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise MalformedError(f"there is no file {path} ({error.strerror}); check the path") from error
     except OSError as error:
         raise trouble(f"{path} cannot be read", error) from error
