@@ -60,10 +60,3 @@ def test_who_can_log_it_is_what_the_sources_say(contract: str) -> None:
 def test_the_verifier_logs_nothing() -> None:
     assert not _events("StepVerifier")
     assert not emitters("StepVerifier")
-
-
-def test_rules_that_are_cited_exist() -> None:
-    specs = "\n".join(path.read_text() for path in DOCUMENT.parent.glob("*.md"))
-    for rule in set(re.findall(r"\b([A-Z]-\d+)\b", DOCUMENT.read_text())):
-        defined = re.search(rf"(\*\*{rule}[ *.]|INVARIANT {rule}:)", specs)
-        assert defined is not None, f"{rule} is cited and nowhere defined"
