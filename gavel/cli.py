@@ -16,6 +16,7 @@ from gavel.commands.doctor import doctor
 from gavel.commands.fixtures import fixtures
 from gavel.commands.job import job, status
 from gavel.commands.key import key
+from gavel.commands.quote import quote
 from gavel.commands.replay import replay
 from gavel.commands.trainer import defend, submit, train, trainer
 from gavel.commands.verify import verify
@@ -39,6 +40,7 @@ def cli() -> None:
 
 for command in (
     key,
+    quote,
     fixtures,
     replay,
     demo,
