@@ -103,9 +103,10 @@ class JobFolder:
         job = _read_terms(path / "job.json")
         manifest = read_file(path / "manifest.json", limit=MAX_MANIFEST)
         _agree("manifest", sha256(manifest).digest(), job.manifest)
-        descriptors = read_file(path / "program.bin", limit=job.geometry.n_nodes * DESCRIPTOR_BYTES)
         data = read_json(manifest, what=str(path / "manifest.json"), limit=MAX_MANIFEST)
         try:
+            limit = DESCRIPTOR_BYTES * min(job.geometry.n_nodes, len(data["program"]["labels"]))
+            descriptors = read_file(path / "program.bin", limit=limit)
             program, captured = _read_manifest(data, descriptors)
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
             raise MalformedError(
@@ -244,9 +245,11 @@ def _read_terms(path: Path) -> Job:
     terms = read_json(data, what=str(path), limit=MAX_TERMS)
     try:
         if terms["format"] != FORMAT:
-            raise MalformedError(f"{path} is of format {terms['format']!r}, not {FORMAT!r}; use its gavel")
+            raise MalformedError(f"its format is {terms['format']!r:.40}, not {FORMAT!r}")
         job = job_of_words([int(word, 16) for word in terms["words"]])
         _agree("job id", job.job_id, bytes.fromhex(terms["job"]))
+    except MalformedError as error:
+        raise MalformedError(f"{path}: {error}; get the requester's copy") from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise MalformedError(
             f"{path} does not hold the terms of a job ({error!r}); make one with `gavel job new`, or get the "

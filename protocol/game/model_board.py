@@ -26,6 +26,17 @@ def require(condition: bool, reason: str) -> None:
         raise RefusedError(reason)
 
 
+def check_geometry(g: Geometry) -> None:
+    """Refuse what no job is opened with (U-1). Raises RefusedError with the board's reason."""
+    counts = (g.n_nodes, g.n_slots, g.n_inputs, g.n_rows, g.batch, g.steps, g.stride, g.max_segments)
+    require(min(counts) > 0, "board: geometry is zero")
+    require(g.steps <= 1 << 31 and g.stride <= g.steps, "board: steps or stride")
+    require(g.max_segments <= 63, "board: max_segments")
+    require(g.tensor_height <= 26, "board: tensor height")
+    require(g.input_height <= 26, "board: input height")
+    require(1 <= g.fanout_log2 <= 8 and g.range_log2 <= 6, "board: fan-out or range")
+
+
 @dataclass(slots=True)
 class JobRecord:
     """A job and what changes in it."""
@@ -122,23 +133,13 @@ class Board:
             "board: terms are for another board",
         )
         require(terms.requester == sender, "board: not the requester")
-        self._check_geometry(terms.geometry)
+        check_geometry(terms.geometry)
         self._check_money(terms)
         job = terms.job_id
         require(job not in self.jobs, "board: job exists")
         self.take(sender, terms.money.reward * terms.geometry.segments)
         self.jobs[job] = JobRecord(terms=terms, ends_at=terms.expiry)
         return job
-
-    @staticmethod
-    def _check_geometry(g: Geometry) -> None:
-        counts = (g.n_nodes, g.n_slots, g.n_inputs, g.n_rows, g.batch, g.steps, g.stride, g.max_segments)
-        require(min(counts) > 0, "board: geometry is zero")
-        require(g.steps <= 1 << 31 and g.stride <= g.steps, "board: steps or stride")
-        require(g.max_segments <= 63, "board: max_segments")
-        require(g.tensor_height <= 26, "board: tensor height")
-        require(g.input_height <= 26, "board: input height")
-        require(1 <= g.fanout_log2 <= 8 and g.range_log2 <= 6, "board: fan-out or range")
 
     def _check_money(self, terms: Job) -> None:
         clocks, money = terms.clocks, terms.money
