@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from eth_account import Account
 from eth_utils.currency import from_wei
@@ -40,9 +41,10 @@ def check_chain(rpc: str, deployment: Path, key: Callable[[], bytes]) -> Iterato
     reading = None
     try:
         reading = Client.connect(rpc)
-        yield good(NODE, "reachable", rpc)
-    except ChainError as error:
-        yield failure(NODE, "reachable", str(error), "start it, or name another with --rpc", ChainError)
+        yield good(NODE, "reachable", _host(rpc))
+    except ChainError:
+        detail = f"no answer from {_host(rpc)}"
+        yield failure(NODE, "reachable", detail, "start it, or name another with --rpc", ChainError)
     where = None
     try:
         where = Deployment.load(deployment)
@@ -61,6 +63,12 @@ def check_chain(rpc: str, deployment: Path, key: Callable[[], bytes]) -> Iterato
     yield code
     if private is not None and code.level is Level.OK:
         yield from _balances(contracts)
+
+
+def _host(rpc: str) -> str:
+    """What of a URL can be shown: user, path and query may hold a key of a node's operator."""
+    parts = urlsplit(rpc)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def _key(key: Callable[[], bytes]) -> tuple[bytes | None, Finding]:

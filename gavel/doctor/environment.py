@@ -74,9 +74,15 @@ def _torch() -> Finding | str:
 
 
 def _numba() -> str:
-    from prover.engine.executor import check_subnormals
+    try:
+        from prover.engine.executor import check_subnormals
 
-    check_subnormals()  # compiles a kernel, or loads it from numba's cache
+        check_subnormals()  # compiles a kernel, or loads it from numba's cache
+    except (RuntimeError, ImportError, OSError) as error:
+        raise UnsupportedError(
+            f"numba cannot compile or keep its kernels ({error}); set NUMBA_CACHE_DIR to a folder of yours, "
+            "and see that the installed versions are those of constraints.txt"
+        ) from error
     return f"{importlib.metadata.version('numba')}, compiles"
 
 

@@ -136,8 +136,9 @@ def test_an_account_without_tokens_is_warned(town: Town) -> None:
 
 
 def test_a_node_that_does_not_answer(town: Town) -> None:
-    found = _chain(town, "requester", rpc="http://127.0.0.1:9")
+    found = _chain(town, "requester", rpc="http://user:hidden@127.0.0.1:9/hidden?hidden")
     assert found["node: reachable"].level is Level.FAIL
+    assert found["node: reachable"].detail == "no answer from http://127.0.0.1:9"
     assert exit_code(found.values()) == ChainError.exit_code
     assert "node: chain id" not in found
 
