@@ -58,7 +58,9 @@ class Cheat:
         """
         lie = self.tell(Ground.of(folder, step=step, seed=seed))
         asked = self.conduct.silent_at or self.conduct.garbage_at
-        if asked is not None and not _is_asked(folder, asked, lie):
+        if asked is not None and not _is_asked(
+            folder, asked, lie, garbage=self.conduct.garbage_at is not None
+        ):
             raise UsageError(
                 f"{self.name}: a dispute about this job never asks for that, as the list that comes with the "
                 "commitment has all there is; name another cheat"
@@ -71,11 +73,11 @@ class Cheat:
         )
 
 
-def _is_asked(folder: JobFolder, asked: Asked, lie: Lie) -> bool:
-    """Whether the defence of a lie ever has to give this answer."""
+def _is_asked(folder: JobFolder, asked: Asked, lie: Lie, *, garbage: bool) -> bool:
+    """Whether the defence of a lie ever has to give this answer, and garbage in it is asked for later."""
     kind, answer = asked
     geometry = folder.job.geometry
-    if answer == "commit" or kind == Kind.PAGE:
+    if (answer == "commit" and not garbage) or kind == Kind.PAGE:
         return True
     if kind == Kind.TENSOR:
         return geometry.tensor_height > 0

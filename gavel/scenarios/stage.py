@@ -5,7 +5,7 @@ Nothing here follows a clock on the wall or draws a number: the same calls give 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +16,7 @@ from gavel.demo.parties import TrainingParty
 from gavel.jobs import make_executor, open_job
 from gavel.scenarios.conduct import FAITHFUL, Conduct, Stalling
 from gavel.scenarios.job import small_job
+from gavel.scenarios.waiting import next_moment
 from protocol.chain.agent import Agent
 from protocol.chain.client import Client, SentTransaction
 from protocol.chain.court_view import ChainView
@@ -26,7 +27,7 @@ from protocol.errors import MismatchError, RefusedError
 from protocol.game.ids import Kind
 from protocol.game.moves import Cancel, Move, Refund, Release, Withdraw
 from protocol.game.trace import HONEST, Hooks
-from protocol.game.view import DisputeStatus, Turn, UpdateStatus
+from protocol.game.view import UpdateStatus
 
 Seated = TypeVar("Seated", bound=Agent)
 
@@ -158,27 +159,16 @@ class Stage:
         self.chain.rpc("evm_mine", [until])
 
     def _wait(self) -> bool:
-        """Let time pass until the next moment when somebody is late; False when nothing is awaited."""
+        """Let time pass until somebody is late; False when nobody is awaited."""
         self.view.refresh()
-        moments = [moment for moment in self._moments() if moment >= self.view.now()]
-        if moments:
-            self.tick(min(moments) + 1)
-        return bool(moments)
-
-    def _moments(self) -> Iterator[int]:
-        for role in self._agents:
-            for reservation in self.view.reservations(self.address(role)):
-                if not reservation.opened:
-                    yield reservation.time + self.folder.job.clocks.opening
-        for dispute in self.view.disputes():
-            if dispute.status != DisputeStatus.OPEN:
-                continue
-            for position in self.view.demands(dispute.dispute):
-                yield self.view.position(position).ends_at
-                for candidate in self.view.candidates(position):
-                    branch = self.view.branch(dispute.dispute, candidate.candidate)
-                    if branch.turn in (Turn.DEFENDER, Turn.CHALLENGER):
-                        yield branch.limit
+        moment = next_moment(
+            self.view,
+            challengers=[self.address(role) for role in self._agents],
+            opening=self.folder.job.clocks.opening,
+        )
+        if moment is not None:
+            self.tick(moment + 1)
+        return moment is not None
 
     # ---------------------------------------------------------------- playing
 
