@@ -1,9 +1,9 @@
-"""Snapshots of the contracts: ABI, storage layout, code size, gas; and the table of reasons in specs/errors.md.
+"""Snapshots of the contracts: ABI, storage layout, code size, gas; and the table of reasons in errors.md.
 
     python -m benchmarks.snapshots [--check]
 
-`make snapshots` writes them to contracts_vyper/snapshots. A test compares them with what the contracts are now,
-so that a change of any of them shows in the commit that makes it.
+`make snapshots` writes them to contracts_vyper/snapshots. A test compares them with what the contracts are, so
+that a change of any of them shows in the commit that makes it.
 """
 
 from __future__ import annotations
