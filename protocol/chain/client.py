@@ -287,11 +287,12 @@ class Client:
 
     def _take_number(self, address: ChecksumAddress) -> None:
         """Know the number of the account's next transaction, once none of an earlier process is pending."""
-        if self._nonce is not None:
-            return
         until = time.monotonic() + RECEIPT_TIMEOUT
         try:
             mined = int(self.web3.eth.get_transaction_count(address, "latest"))
+            undone = self.sent and mined < (self._nonce or 0) and not self.is_mined(self.sent[-1].tx_hash)
+            if self._nonce is not None and not undone:
+                return
             while int(self.web3.eth.get_transaction_count(address, "pending")) > mined:
                 if time.monotonic() > until:
                     break  # stuck: what is sent now takes the place of the first of them

@@ -75,7 +75,7 @@ class ChainView:
             progress=progress,
         )
         self._memo: dict[Any, Any] = {}
-        self.block, self._now = 0, 0
+        self.block, self._now, self._at = 0, 0, b""
         self._posted: dict[bytes, Event] = {}
         self._jobs: dict[bytes, Event] = {}
         self._reserved: dict[tuple[bytes, bytes], dict[bytes, bytes]] = {}
@@ -92,12 +92,16 @@ class ChainView:
         Raises:
             ChainError: the node failed.
         """
+        head, self._now, at = self._contracts.client.latest()
+        if at == self._at:
+            return []  # the same block: all that was read still holds
         self._memo.clear()
-        head, self._now = self._contracts.client.head()
+        self._at = b""  # until its logs are read
         self.block = max(head - self._confirmations, 0)
         events = self._cursor.advance(self.block)
         for event in events:
             self._take(event)
+        self._at = at
         return events
 
     def _take(self, event: Event) -> None:
