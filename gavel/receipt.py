@@ -14,7 +14,7 @@ from gavel.fetching import Fetched
 from gavel.jobs import named_tensors
 from protocol.chain.contract import Event
 from protocol.chain.court_view import ChainView
-from protocol.chain.deployment import Contracts
+from protocol.chain.deployment import NAMES, Contracts
 from protocol.errors import StorageError, UsageError
 from protocol.files import written
 from protocol.game.view import UpdateInfo, UpdateStatus
@@ -87,8 +87,7 @@ def make_receipt(
             "hash": _hex(block_hash),
             "time": now,
             "contracts": {
-                name: {"address": getattr(where, name), "sha256": "0x" + where.code[name]}
-                for name in ("token", "verifier", "board", "court")
+                name: {"address": getattr(where, name), "sha256": "0x" + where.code[name]} for name in NAMES
             },
         },
         "opened": history.entry("JobOpened", job.job_id),

@@ -79,6 +79,6 @@ def deploy(rpc: str, key_file: Path | None, out: Path, token: str | None, give: 
         contracts.token.send("transfer", address, HANDED_OUT)
         log(f"{HANDED_OUT // 10**18:,} bond tokens to {address}")
     contracts.deployment.save(out)
-    for name in ("token", "verifier", "board", "court"):
+    for name in deployment.NAMES:
         log(f"{name} at {getattr(contracts.deployment, name)}")
     log(f"code on chain checked; wrote {out}")
