@@ -146,7 +146,7 @@ def train(
             first_segment=first, root=root, segments=segments, ready=account.lease if lease else None
         ):
             if isinstance(at, Segment):
-                log(at.line(geometry.segments))
+                log(f"{at.line(geometry.segments)}, state {at.root.hex()[:12]}")
             elif not at.replayed:
                 progress(at.number + 1 - first * geometry.stride, steps)
             elif at.number % geometry.stride == 0:
