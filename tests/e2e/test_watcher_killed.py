@@ -146,7 +146,7 @@ def test_killed_after_every_event_the_watcher_still_wins_and_pays_once(scene: Sc
     with scene.watcher():
         killed.append(scene.wait_for("Withdrawn"))
         scene.wait_for("Withdrawn")  # the watcher's, or the cheat's
-    assert killed[:3] == ["Reserved", "Opened", "Committed"]
+    assert killed[:3] == ["Reserved", "Opened", "Demanded"]
     assert set(killed) >= {*EVENTS, "Fallen"}
     assert [scene.seen.count(name) for name in ("Reserved", "Opened", "Fallen", "DisputeLost")] == [
         1,
