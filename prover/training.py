@@ -175,7 +175,7 @@ class TrainingAgent(Agent):
         return 3 * (int(state["lease_due"]) - self.view.now()) < 2 * lease
 
     def _post(self) -> bool:
-        posted, self._work = self._ready, None
+        posted, self._ready, self._work = self._ready, [], None
         self._posted.append(self._account.post(posted))
         self._served += len(posted)
         return True
