@@ -75,6 +75,9 @@ def make_job(
         columns=setup.columns,
         batch=batch,
         steps=steps,
+        scheduler=setup.scheduler,
+        accumulate=setup.accumulate,
+        after_backward=setup.after_backward,
     )
     program = captured.program
     check_program(program)
@@ -88,7 +91,14 @@ def make_job(
         return executor.run(state, step).outputs
 
     check_against_eager(
-        captured, module=setup.module, loss=setup.loss, optimizer=setup.optimizer, run_step=run_step
+        captured,
+        module=setup.module,
+        loss=setup.loss,
+        optimizer=setup.optimizer,
+        run_step=run_step,
+        scheduler=setup.scheduler,
+        accumulate=setup.accumulate,
+        after_backward=setup.after_backward,
     )
     program_root, inputs_root, genesis = commit(
         program, captured.inputs, captured.state, h, input_height(program)

@@ -19,6 +19,7 @@ from prover.capture.builder import Builder, index_leaf
 from prover.capture.emit import Emitted, finish, link_view, slot_dtype
 from prover.capture.inspection import DATA_DTYPES, check_state, dataset, words_of
 from prover.capture.isolation import (
+    AfterBackward,
     Loss,
     OptimizerFactory,
     Training,
@@ -47,6 +48,8 @@ def capture(
     batch: int,
     steps: int,
     scheduler: SchedulerFactory | None = None,
+    accumulate: int = 1,
+    after_backward: AfterBackward | None = None,
 ) -> Captured:
     """Turn a training into a program with its inputs and initial state.
 
@@ -64,6 +67,9 @@ def capture(
         steps: steps of the job (T), at least 1; sets the rows of the step table.
         scheduler: makes a learning-rate scheduler for the optimizer; its `step()` follows every training
             step.
+        accumulate: parts of a batch that run one after the other, their gradients added (L-13).
+        after_backward: called with the parameters between backward and the optimizer's step, such as
+            ``functools.partial(torch.nn.utils.clip_grad_norm_, max_norm=1.0)``.
 
     Raises:
         UnsupportedError: an operator, dtype or habit that has no meaning here; names it, the line in the
@@ -75,9 +81,14 @@ def capture(
         raise UnsupportedError(
             f"a job of {steps} steps of {batch} rows does nothing; give at least 1 of each"
         )
+    if accumulate < 1 or batch % accumulate:
+        raise UnsupportedError(
+            f"a batch of {batch} rows does not fall into {accumulate} equal parts; accumulate over a divisor "
+            "of the batch"
+        )
     with quiet_torch():
         check_state(module)
-        training = private_copy(module, loss, optimizer)
+        training = private_copy(module, loss, optimizer, accumulate=accumulate, after_backward=after_backward)
         rows = torch.arange(batch) % next(iter(data.values())).shape[0]
         example = {name: column[rows] for name, column in data.items()}
         seed_everything(0)

@@ -66,6 +66,28 @@ def forward_loss(training: Training, columns: Sequence[Tensor]) -> Tensor:
     return loss
 
 
+def forward_backward(training: Training, columns: Sequence[Tensor]) -> Tensor:
+    """Run module, loss, backward pass and what follows it, and return the loss (L-13).
+
+    The gradients are those of the loss; of `accumulate` > 1 parts of the batch each loss is divided by their
+    number, and gradients and losses add up.
+    """
+    parts = training.accumulate
+    size = columns[0].shape[0] // parts
+    total: Tensor | None = None
+    for part in range(parts):
+        rows = [column[part * size : (part + 1) * size] if parts > 1 else column for column in columns]
+        loss = forward_loss(training, rows)
+        loss = loss / parts if parts > 1 else loss
+        torch.autograd.backward(loss)
+        total = loss.detach() if total is None else total + loss.detach()
+    if training.after_backward is not None:
+        training.after_backward(list(training.module.parameters()))
+    if total is None:
+        raise UnsupportedError("a batch of no parts has no loss; accumulate over at least 1 part")
+    return total
+
+
 def trace_step(
     training: Training,
     state: OptimizerState,
@@ -197,8 +219,7 @@ class _Swap:
                 training.optimizer.param_groups[group_number][key] = option.item()
             for parameter in parameters:
                 parameter.grad = None
-            loss = forward_loss(training, columns)
-            torch.autograd.backward(loss)
+            loss = forward_backward(training, columns)
             gradients = [p.grad for p in parameters]
             training.optimizer.step()
             carried = [slot.load(training, parameters) for slot in self._state.slots]

@@ -104,6 +104,12 @@ FAMILIES: dict[str, list[Rule]] = {
     "windows": [
         lambda h: F.conv1d(h.view(1, 1, -1), h[:1, :3].reshape(1, 1, 3), stride=2, padding=1),
         lambda h: F.conv2d(h.view(1, 1, 5, 4), h[:2].view(1, 1, 2, 4)[..., :2], dilation=2, padding=(1, 2)),
+        lambda h: F.conv2d(h.view(1, 4, 5, 1), h[:4, :2].view(4, 1, 2, 1), groups=4, padding=1),
+        lambda h: F.conv2d(h.view(1, 4, 1, 5), h[:, :2].reshape(-1)[:8].view(4, 2, 1, 1), groups=2),
+        lambda h: F.conv_transpose2d(
+            h.view(1, 2, 5, 2), h[:4].view(2, 2, 2, 2), stride=2, padding=1, groups=2
+        ),
+        lambda h: F.conv_transpose1d(h.view(1, 4, 5), h.view(4, 1, 5)[..., :3], stride=3, output_padding=1),
         lambda h: F.max_pool1d(h.unsqueeze(0), 2) + F.avg_pool1d(h.unsqueeze(0), 2),
         lambda h: F.max_pool2d(h.view(1, 1, 5, 4), 3, stride=2, padding=1),
         lambda h: F.avg_pool2d(h.view(1, 1, 5, 4), (2, 3), stride=(2, 1), padding=1),

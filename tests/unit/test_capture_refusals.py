@@ -111,7 +111,7 @@ MEANINGLESS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "gelu": (F.gelu, "error function"),
     "empty": (lambda h: h[:, :0], "empty"),
     "exponent": (lambda h: h**2.5, "exponent 2.5"),
-    "groups": (lambda h: F.conv1d(h.unsqueeze(2), torch.ones(4, 1, 1), groups=4), "without groups"),
+    "volume": (lambda h: F.conv3d(h.view(1, 1, 2, 2, 2), torch.ones(1, 1, 1, 1, 1)), "one or two dimensions"),
 }
 
 

@@ -53,8 +53,12 @@ class _Windows:
         return len(self.kernel)
 
 
-def _leaf(view: View, rows: Sequence[tuple[int, dict[int, int], int]], loops: int, fill: int = 0) -> Leaf:
-    """Operand leaf over a dense view; per dimension (offset, stride by loop, divisor)."""
+_Row = tuple[int, dict[int, int], int]
+"""One dimension of an address: offset, stride by loop, divisor."""
+
+
+def _leaf(view: View, rows: Sequence[_Row], loops: int, fill: int = 0) -> Leaf:
+    """Operand leaf over a dense view, one row per dimension."""
     return Leaf(
         source=view.source,
         source_id=view.source_id,
@@ -66,25 +70,94 @@ def _leaf(view: View, rows: Sequence[tuple[int, dict[int, int], int]], loops: in
     )
 
 
-def _gathering(w: _Windows, out: int, taps: int) -> list[tuple[int, dict[int, int], int]]:
+def _gathering(w: _Windows, out: int, taps: int) -> list[_Row]:
     """Input positions of windows: loops `out`.. walk windows, loops `taps`.. the kernel."""
     return [(-w.padding[d], {out + d: w.stride[d], taps + d: w.dilation[d]}, 1) for d in range(w.rank)]
 
 
-def _spreading(w: _Windows, position: int, taps: int) -> list[tuple[int, dict[int, int], int]]:
+def _spreading(w: _Windows, position: int, taps: int) -> list[_Row]:
     """Windows that hold an input position at a tap, by exact division with the stride."""
     return [(w.padding[d], {position + d: 1, taps + d: -w.dilation[d]}, w.stride[d]) for d in range(w.rank)]
 
 
-def _plain(*loops: int) -> list[tuple[int, dict[int, int], int]]:
+def _plain(*loops: int) -> list[_Row]:
     return [(0, {j: 1}, 1) for j in loops]
 
 
-def _check(c: Context, rank: int, transposed: bool, groups: int) -> None:
-    if transposed or groups != 1 or rank > 2:
+def _grouped(group: int, within: int, size: int) -> _Row:
+    """Channel group * size + within."""
+    return 0, {group: size, within: 1}, 1
+
+
+def _product(c: Context, leaves: Sequence[Leaf], out: Shape, reduce: Shape, shape: Shape) -> View:
+    result = c.builder.node([0, 1, Op.MUL], leaves, out, dtype=FLOAT, reduce=reduce, fold=Fold.SUM)
+    return result.reshape(shape) or result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Convolution:
+    """A convolution with its groups; the transposed one is the same with its two directions exchanged.
+
+    Attributes:
+        first, second: channels of a group in the first two dimensions of the weight [groups * first, second].
+    """
+
+    windows: _Windows
+    groups: int
+    first: int
+    second: int
+
+    def spread(self, c: Context, a: View, weight: View, shape: Shape, *, windows: bool) -> View:
+        """[batch, channels, positions] from [batch, channels, ...] over channels and taps.
+
+        Args:
+            windows: every position sums its window of `a`; else, the windows of `a` that it lies in.
+        """
+        w, n = self.windows, self.windows.rank
+        wanted, summed = (self.first, self.second) if windows else (self.second, self.first)
+        loops, taps = 4 + 2 * n, 4 + n  # batch, group, wanted channel, positions; summed channel, taps
+        places = _gathering(w, 3, taps) if windows else _spreading(w, 3, taps)
+        major, minor = (2, 3 + n) if windows else (3 + n, 2)
+        leaves = [
+            _leaf(a, [*_plain(0), _grouped(1, 3 + n, summed), *places], loops),
+            _leaf(weight, [_grouped(1, major, self.first), *_plain(minor, *range(taps, taps + n))], loops),
+        ]
+        out = (shape[0], self.groups, wanted, *shape[2:])
+        return _product(c, leaves, out, (summed, *w.kernel), shape)
+
+    def weight_gradient(self, c: Context, plain: View, windowed: View, shape: Shape) -> View:
+        """[groups * first, second, taps]: over batch and positions, `plain` times its windows."""
+        w, n = self.windows, self.windows.rank
+        loops, positions = 4 + 2 * n, 4 + n  # group, first, second, taps; batch, positions
+        leaves = [
+            _leaf(
+                plain, [*_plain(3 + n), _grouped(0, 1, self.first), *_plain(*range(positions, loops))], loops
+            ),
+            _leaf(
+                windowed,
+                [*_plain(3 + n), _grouped(0, 2, self.second), *_gathering(w, positions, 3)],
+                loops,
+            ),
+        ]
+        out = (self.groups, self.first, self.second, *w.kernel)
+        return _product(c, leaves, out, (plain.shape[0], *plain.shape[2:]), shape)
+
+
+def _convolution(
+    c: Context,
+    weight: View,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
+) -> _Convolution:
+    w = _Windows.of(weight.shape[2:], stride, padding, dilation)
+    if w.rank > 2:
         raise c.unsupported(
-            "only convolutions of one or two dimensions, without groups and not transposed, have a formula"
+            "only convolutions of one or two dimensions have a formula; fold a dimension into the batch"
         )
+    first = weight.shape[0] // groups
+    return _Convolution(windows=w, groups=groups, first=first, second=weight.shape[1])
 
 
 def convolution(
@@ -99,23 +172,14 @@ def convolution(
     output_padding: Sequence[int],
     groups: int,
 ) -> View:
-    """Every element one exact sum over channels and taps, rounded once; then + bias."""
-    del output_padding
-    w = _Windows.of(weight.shape[2:], stride, padding, dilation)
-    n = w.rank
-    _check(c, n, transposed, groups)
+    """Every element one exact sum over the channels of its group and taps, rounded once; then + bias."""
+    del output_padding  # the result's shape says how far positions go
+    made = _convolution(c, weight, stride, padding, dilation, groups)
     dense_a, dense_w = c.builder.dense(a), c.builder.dense(weight)
-    loops = 3 + 2 * n  # batch, out channel, positions; in channel, taps
-    taps = 3 + n
-    leaves = [
-        _leaf(dense_a, [*_plain(0, 2 + n), *_gathering(w, 2, taps)], loops),
-        _leaf(dense_w, _plain(1, 2 + n, *range(taps, taps + n)), loops),
-    ]
-    reduce = (weight.shape[1], *w.kernel)
-    result = c.builder.node([0, 1, Op.MUL], leaves, c.shape, dtype=FLOAT, reduce=reduce, fold=Fold.SUM)
+    result = made.spread(c, dense_a, dense_w, c.shape, windows=not transposed)
     if bias is None:
         return result
-    return c.add(result, bias.reshape((bias.numel, *(1,) * n)) or bias)
+    return c.add(result, bias.reshape((bias.numel, *(1,) * made.windows.rank)) or bias)
 
 
 def convolution_backward(
@@ -134,31 +198,14 @@ def convolution_backward(
 ) -> list[View | None]:
     """Gradients of input, weight and bias, each element one exact sum."""
     del bias_sizes, output_padding
-    w = _Windows.of(weight.shape[2:], stride, padding, dilation)
-    n = w.rank
-    _check(c, n, transposed, groups)
+    made = _convolution(c, weight, stride, padding, dilation, groups)
     dense_g, dense_a, dense_w = (c.builder.dense(v) for v in (grad, a, weight))
-    d_input = d_weight = d_bias = None
-    loops, taps = 3 + 2 * n, 3 + n
-    if mask[0]:  # loops: batch, in channel, positions; out channel, taps
-        leaves = [
-            _leaf(dense_g, [*_plain(0, 2 + n), *_spreading(w, 2, taps)], loops),
-            _leaf(dense_w, _plain(2 + n, 1, *range(taps, taps + n)), loops),
-        ]
-        reduce = (weight.shape[0], *w.kernel)
-        d_input = c.builder.node([0, 1, Op.MUL], leaves, a.shape, dtype=FLOAT, reduce=reduce, fold=Fold.SUM)
-    if mask[1]:  # loops: out channel, in channel, taps; batch, positions
-        leaves = [
-            _leaf(dense_g, _plain(2 + n, 0, *range(taps, taps + n)), loops),
-            _leaf(dense_a, [*_plain(2 + n, 1), *_gathering(w, taps, 2)], loops),
-        ]
-        reduce = (grad.shape[0], *grad.shape[2:])
-        d_weight = c.builder.node(
-            [0, 1, Op.MUL], leaves, weight.shape, dtype=FLOAT, reduce=reduce, fold=Fold.SUM
-        )
-    if mask[2]:
-        d_bias = sum_of(c, grad, [d for d in range(grad.rank) if d != 1])
-    return [d_input, d_weight, d_bias]
+    plain, windowed = (dense_a, dense_g) if transposed else (dense_g, dense_a)
+    return [
+        made.spread(c, dense_g, dense_w, a.shape, windows=transposed) if mask[0] else None,
+        made.weight_gradient(c, plain, windowed, weight.shape) if mask[1] else None,
+        sum_of(c, grad, [d for d in range(grad.rank) if d != 1]) if mask[2] else None,
+    ]
 
 
 def _planes(c: Context, a: View) -> View:

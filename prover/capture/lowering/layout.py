@@ -1,4 +1,4 @@
-"""Layout operators, which live in addresses (lowering.md, L-12), and those that must move words (L-13)."""
+"""Layout operators: those in addresses (lowering.md, L-3), and those that move words (L-58, L-59)."""
 
 from __future__ import annotations
 
