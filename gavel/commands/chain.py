@@ -61,7 +61,7 @@ def devnet(port: int, accounts: int, block_time: float) -> None:
     help=f"Send {HANDED_OUT // 10**18:,} of the new token to an address; may be repeated.",
 )
 def deploy(rpc: str, key_file: Path | None, out: Path, token: str | None, give: tuple[str, ...]) -> None:
-    """Deploy bond token, step verifier, job board and court, and write their addresses to a file."""
+    """Deploy bond token, scalar functions, step verifier, job board and court, and write their addresses to a file."""
     from eth_utils.address import is_address
 
     from protocol.chain import deployment
@@ -79,6 +79,6 @@ def deploy(rpc: str, key_file: Path | None, out: Path, token: str | None, give: 
         contracts.token.send("transfer", address, HANDED_OUT)
         log(f"{HANDED_OUT // 10**18:,} bond tokens to {address}")
     contracts.deployment.save(out)
-    for name in ("token", "verifier", "board", "court"):
+    for name in ("token", "functions", "verifier", "board", "court"):
         log(f"{name} at {getattr(contracts.deployment, name)}")
     log(f"code on chain checked; wrote {out}")

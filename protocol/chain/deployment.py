@@ -1,4 +1,4 @@
-"""The four contracts of a deployment: putting them on a chain, naming them in a file, checking them (A-1)."""
+"""The five contracts of a deployment: putting them on a chain, naming them in a file, checking them (A-1)."""
 
 from __future__ import annotations
 
@@ -30,13 +30,14 @@ class Deployment:
     Attributes:
         chain_id: of the chain that they are on.
         block: number of a block before their first transaction; logs are read from there.
-        token, verifier, board, court: checksummed addresses.
+        token, functions, verifier, board, court: checksummed addresses; `functions` is `ScalarFunctions`.
         code: sha256 of each contract's code on chain, hexadecimal, by the same names.
     """
 
     chain_id: int
     block: int
     token: str
+    functions: str
     verifier: str
     board: str
     court: str
@@ -57,7 +58,7 @@ class Deployment:
                     f"{path} is not a deployment file ({FORMAT}); make one with `gavel deploy`"
                 )
             deployment = cls(**{field.name: data[field.name] for field in fields(cls)})
-            for name in ("token", "verifier", "board", "court"):
+            for name in ("token", "functions", "verifier", "board", "court"):
                 to_checksum_address(getattr(deployment, name))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise MalformedError(f"deployment file {path} cannot be read: {error}") from error
@@ -71,6 +72,7 @@ class Contracts:
     client: Client
     deployment: Deployment
     token: Contract
+    functions: Contract
     verifier: Contract
     board: Contract
     court: Contract
@@ -82,6 +84,7 @@ class Contracts:
             client=client,
             deployment=deployment,
             token=Contract(client, "BondToken", deployment.token),
+            functions=Contract(client, "ScalarFunctions", deployment.functions),
             verifier=Contract(client, "StepVerifier", deployment.verifier),
             board=Contract(client, "JobBoard", deployment.board),
             court=Contract(client, "Court", deployment.court),
@@ -101,7 +104,7 @@ class Contracts:
             MismatchError: something differs. Nobody should send tokens to such a deployment.
             ChainError: the node failed.
         """
-        for name in ("verifier", "board", "court"):
+        for name in ("functions", "verifier", "board", "court"):
             contract: Contract = getattr(self, name)
             artifact, code = contract.artifact, self.client.code(contract.address)
             # Vyper appends immutables to the runtime code; what they hold is asked for below.
@@ -115,6 +118,7 @@ class Contracts:
             "court of the board": (self.board.view("court"), self.court),
             "board of the court": (self.court.view("board"), self.board),
             "verifier of the court": (self.court.view("verifier"), self.verifier),
+            "functions of the verifier": (self.verifier.view("scalar_functions"), self.functions),
         }
         for what, (found, expected) in wiring.items():
             if found != expected.address_bytes:
@@ -131,7 +135,7 @@ def deploy(
     scheduled_gas: int = SCHEDULED_GAS,
     supply: int = TOKEN_SUPPLY,
 ) -> Contracts:
-    """Deploy verifier, board and court, and a bond token unless one is given, from the client's account.
+    """Deploy all from the client's account: functions, verifier, board, court, and a token unless one is given.
 
     Args:
         client: with a key whose account has coins for about 20 M gas.
@@ -144,11 +148,18 @@ def deploy(
     """
     block = client.block_number()
     token = token or _create(client, "BondToken", supply)
-    verifier = _create(client, "StepVerifier")
+    functions = _create(client, "ScalarFunctions")
+    verifier = _create(client, "StepVerifier", functions)
     board = _create(client, "JobBoard", token, scheduled_gas)
     court = _create(client, "Court", board, verifier)
     Contract(client, "JobBoard", board).send("bind", court)
-    addresses = {"token": token, "verifier": verifier, "board": board, "court": court}
+    addresses = {
+        "token": token,
+        "functions": functions,
+        "verifier": verifier,
+        "board": board,
+        "court": court,
+    }
     code = {
         name: sha256(client.code(to_checksum_address(address))).hexdigest()
         for name, address in addresses.items()

@@ -90,6 +90,16 @@ def _zero_positive(a: int) -> mpfr:
     return exact(a) if to_float(a) != 0 else mpfr(0.0, 53)
 
 
+def _sigmoid(a: int) -> int:
+    """1 / (1 + exp(-x)), which MPFR has not: to 300 bits, far beyond what a word needs, then rounded."""
+    x = to_float(a)
+    if not math.isfinite(x) or abs(x) > 200:
+        return NAN if math.isnan(x) else to_word(float(x > 0))
+    with gmpy2.context(gmpy2.get_context(), precision=300):
+        value = 1 / (1 + gmpy2.exp(-mpfr(x)))
+    return to_word(BINARY32.add(value, 0))
+
+
 def _extreme(pick: Callable[[float, float], float]) -> Callable[[int, int], int]:
     def of(a: int, b: int) -> int:
         x, y = to_float(a), to_float(b)
@@ -110,6 +120,14 @@ ORACLE: dict[str, Callable[..., int]] = {
     "SQRT": lambda a: to_word(BINARY32.sqrt(exact(a))),
     "EXP": lambda a: to_word(BINARY32.exp(exact(a))),
     "LOG": lambda a: to_word(BINARY32.log(_zero_positive(a))),
+    "RSQRT": lambda a: to_word(BINARY32.rec_sqrt(_zero_positive(a))),
+    "EXPM1": lambda a: to_word(BINARY32.expm1(exact(a))),
+    "LOG1P": lambda a: to_word(BINARY32.log1p(exact(a))),
+    "TANH": lambda a: to_word(BINARY32.tanh(exact(a))),
+    "SIGMOID": _sigmoid,
+    "ERF": lambda a: to_word(BINARY32.erf(exact(a))),
+    "SIN": lambda a: to_word(BINARY32.sin(exact(a))),
+    "COS": lambda a: to_word(BINARY32.cos(exact(a))),
     "COPY": lambda a: a,
     "EQ": lambda a, b: int(to_float(a) == to_float(b)),
     "LT": lambda a, b: int(to_float(a) < to_float(b)),
