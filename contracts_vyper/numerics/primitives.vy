@@ -13,7 +13,7 @@ ARITIES: constant(uint256) = (
     (170 << 32) + (165 << 40)  # ADD SUB MUL DIV, NEG ABS MAX MIN
     + (21845 << 48)  # SQRT EXP LOG RSQRT, EXPM1 LOG1P TANH COPY
     + (106 << 64) + (21 << 72) + (7 << 80)  # EQ LT LE SIGMOID, ERF SIN COS, SELECT I2F
-    + (10922 << 96)  # IADD ISUB IMUL IEQ ILT IAND IOR
+    + (174762 << 96)  # IADD ISUB IMUL IEQ ILT IAND IOR IXOR ISHR
 )
 
 
@@ -88,6 +88,10 @@ def _apply_integer(op: uint256, a: uint256, b: uint256, c: uint256) -> uint256:
         return a & b
     if op == 54:  # IOR
         return a | b
+    if op == 55:  # IXOR
+        return a ^ b
+    if op == 56:  # ISHR
+        return a >> (b & 31)
     return 0
 
 

@@ -45,6 +45,8 @@ class Op(IntEnum):
     ILT = 0x34
     IAND = 0x35
     IOR = 0x36
+    IXOR = 0x37
+    ISHR = 0x38
 
 
 class Fold(IntEnum):

@@ -159,5 +159,7 @@ _BINARY: MappingProxyType[int, Callable[[int, int], int]] = MappingProxyType(
         Op.ILT: lambda a, b: int(signed(a) < signed(b)),
         Op.IAND: lambda a, b: a & b,
         Op.IOR: lambda a, b: a | b,
+        Op.IXOR: lambda a, b: a ^ b,
+        Op.ISHR: lambda a, b: a >> (b % 32),
     }
 )

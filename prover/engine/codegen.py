@@ -57,6 +57,8 @@ _MAPS: Final[dict[int, tuple[str, str, str]]] = {
     Op.ILT: ("w", "w", "np.uint32(1) if np.int32(x) < np.int32(y) else np.uint32(0)"),
     Op.IAND: ("w", "w", "np.uint32(x & y)"),
     Op.IOR: ("w", "w", "np.uint32(x | y)"),
+    Op.IXOR: ("w", "w", "np.uint32(x ^ y)"),
+    Op.ISHR: ("w", "w", "np.uint32(x >> (y & np.uint32(31)))"),
 }
 
 

@@ -141,6 +141,8 @@ ORACLE: dict[str, Callable[..., int]] = {
     "ILT": lambda a, b: int(signed(a) < signed(b)),
     "IAND": lambda a, b: a & b,
     "IOR": lambda a, b: a | b,
+    "IXOR": lambda a, b: a ^ b,
+    "ISHR": lambda a, b: a // 2 ** (b % 32),
 }
 """Every primitive by name, on words."""
 
