@@ -72,7 +72,7 @@ class Executor:
             inputs: flat uint32 words of every input, the link table first (P-9).
             seed, n_rows, batch: of the schedule (P-7).
             tensor_height: H of the job (C-5).
-            threads: for large nodes, and for torch in this process.
+            threads: for large nodes.
 
         Raises:
             UsageError: the inputs do not fit the program, or there are no threads.
@@ -83,9 +83,6 @@ class Executor:
                 f"{len(inputs)} inputs of {[words.size for words in inputs]} words, {threads} threads: give "
                 "every input of the program, the link table first, and at least one thread"
             )
-        import torch
-
-        torch.set_num_threads(threads)
         check_subnormals()
         pool = ThreadPoolExecutor(threads, initializer=check_subnormals) if threads > 1 else None
         self.program = program
@@ -97,7 +94,6 @@ class Executor:
             threads=threads,
             pool=pool,
             flags=np.zeros((len(program.nodes), 3), np.int64),
-            workspace=np.empty(0, np.float64),
         )
         lowering = Lowering(program, tensor_height, self._runtime)
         self._steps = lowering.steps

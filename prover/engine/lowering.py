@@ -19,8 +19,9 @@ from protocol.program.descriptor import NO_GATHER, Leaf, LeafKind, Node, Source
 from protocol.program.program import Program
 from prover.engine.codegen import SCALAR_KERNELS, map_kernel
 from prover.engine.codegen_sums import sum_kernels
-from prover.engine.folds import FoldOperand, Nest, ProductStep, SumStep
+from prover.engine.folds import FoldOperand, Nest, SumStep
 from prover.engine.layout import Operand, merge, read_layout, row_major
+from prover.engine.products import ProductStep
 from prover.engine.steps import (
     PARALLEL_POINTS,
     ConstantStep,

@@ -41,13 +41,11 @@ class Runtime:
         threads: how many threads may work on one step.
         pool: for ``threads`` above 1.
         flags: int64[nodes, 3], elements by tier since the executor was made.
-        workspace: float64 scratch of the products; grows while a program is lowered.
     """
 
     threads: int
     pool: ThreadPoolExecutor | None
     flags: NDArray[np.int64]
-    workspace: NDArray[np.float64]
 
     def each(self, work: Callable[[int], None], count: int) -> None:
         """Run work(0) ... work(count - 1), on the pool if there are several."""

@@ -8,9 +8,10 @@ import pytest
 from protocol.commitments.canonical import Words
 from protocol.numerics.opcodes import Op
 from protocol.program.descriptor import Leaf, LeafKind, Node
-from prover.engine import folds
+from prover.engine import products
 from prover.engine.executor import Executor
-from prover.engine.folds import ProductStep, SumStep
+from prover.engine.folds import SumStep
+from prover.engine.products import ProductStep
 from prover.engine.steps import TIER2, TIER3
 from tests.support.engine import KINDS, check, executor_of, operand, words
 
@@ -254,7 +255,7 @@ def test_a_padded_convolution_and_its_input_gradient() -> None:
         words(rng, b * co * 9, "normal"),
     ]
     executor = check([forward, backward], inputs)
-    assert step_types(executor).count(ProductStep) == 1
+    assert step_types(executor).count(ProductStep) == 2
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -300,7 +301,7 @@ def test_threads_and_pieces_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> No
     )
     one = executor_of(nodes, inputs, 1).run(NO_STATE, 0).outputs
     two = executor_of(nodes, inputs, 2).run(NO_STATE, 0).outputs
-    monkeypatch.setattr(folds, "PACKED_MOST", 1000)
+    monkeypatch.setattr(products, "LEFT_MOST", 1000)
     pieces = executor_of(nodes, inputs, 2)
     assert len(pieces._steps[0]._parts) > 3  # type: ignore[attr-defined]
     for a, b, c in zip(one, two, pieces.run(NO_STATE, 0).outputs, strict=True):
