@@ -78,6 +78,7 @@ def make_job(
         scheduler=setup.scheduler,
         accumulate=setup.accumulate,
         after_backward=setup.after_backward,
+        noise_seed=setup.noise_seed,
     )
     program = captured.program
     check_program(program)

@@ -31,6 +31,7 @@ class TrainingSetup:
         scheduler: makes a learning-rate scheduler for the optimizer, stepped after every training step.
         accumulate: parts of a batch whose gradients are added before the optimizer steps.
         after_backward: called with the parameters before the optimizer steps, to clip gradients.
+        noise_seed: of the random numbers that the step draws, such as dropout's.
     """
 
     module: nn.Module
@@ -40,6 +41,7 @@ class TrainingSetup:
     scheduler: SchedulerFactory | None = None
     accumulate: int = 1
     after_backward: AfterBackward | None = None
+    noise_seed: int = 0
 
 
 def load_object(place: str) -> Any:

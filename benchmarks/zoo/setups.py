@@ -24,12 +24,13 @@ class Entry:
     Attributes:
         setup: module, loss, optimizer, dataset and how they are used.
         batch: rows per step.
-        characteristic: what the label of its most characteristic node begins with.
+        characteristic: label (operator) and kind of its most characteristic node, as `gavel job show` and
+            `prover.capture.result.kind` call them.
     """
 
     setup: TrainingSetup
     batch: int
-    characteristic: str
+    characteristic: tuple[str, str]
 
 
 def images(rows: int, channels: int, side: int, classes: int = 10) -> dict[str, Any]:
@@ -60,7 +61,9 @@ def _lenet(pooling: str, full: bool = False) -> Entry:
             columns=images(1000 if full else 8, 1, 28 if full else 12),
         ),
         batch=100 if full else 3,
-        characteristic="convolution" if pooling == "average" else "max_pool2d",
+        characteristic=("avg_pool2d", "SUM of words")
+        if pooling == "average"
+        else ("max_pool2d_with_indices", "MAX of words"),
     )
 
 
@@ -79,7 +82,7 @@ def _resnet(full: bool = False) -> Entry:
             scheduler=decay,
         ),
         batch=128 if full else 2,
-        characteristic="native_batch_norm",
+        characteristic=("native_batch_norm", "RSQRT"),
     )
 
 
@@ -93,7 +96,7 @@ def _vgg(full: bool = False) -> Entry:
             columns=images(64 if full else 5, 3, 32),
         ),
         batch=16 if full else 2,
-        characteristic="convolution",
+        characteristic=("convolution", "SUM of MUL"),
     )
 
 
@@ -106,7 +109,7 @@ def _mobile() -> Entry:
             columns=images(6, 3, 8),
         ),
         batch=2,
-        characteristic="convolution",
+        characteristic=("convolution", "SUM of MUL"),
     )
 
 
@@ -127,7 +130,7 @@ def _gpt(full: bool = False, gelu: str = "tanh") -> Entry:
             after_backward=clipped(1.0),
         ),
         batch=8 if full else 2,
-        characteristic="_softmax" if gelu == "tanh" else "gelu",
+        characteristic=("_safe_softmax", "DIV") if gelu == "tanh" else ("gelu", "ERF"),
     )
 
 
@@ -144,7 +147,7 @@ def _padded_encoder() -> Entry:
             columns={"ids": ids, "label": noise.integers(0, 3, 6)},
         ),
         batch=3,
-        characteristic="masked_fill",
+        characteristic=("_safe_softmax", "EXP"),
     )
 
 
@@ -157,7 +160,7 @@ def _vit() -> Entry:
             columns=images(6, 3, 8),
         ),
         batch=2,
-        characteristic="native_layer_norm",
+        characteristic=("native_layer_norm", "RSQRT"),
     )
 
 
@@ -171,7 +174,7 @@ def _recurrent(kind: str) -> Entry:
             after_backward=functools.partial(nn.utils.clip_grad_value_, clip_value=0.1),
         ),
         batch=2,
-        characteristic="sigmoid",
+        characteristic=("sigmoid", "SIGMOID"),
     )
 
 
@@ -186,7 +189,7 @@ def _autoencoder() -> Entry:
             accumulate=2,
         ),
         batch=4,
-        characteristic="convolution",
+        characteristic=("convolution", "SUM of MUL"),
     )
 
 
@@ -206,7 +209,7 @@ def _two_tower() -> Entry:
             },
         ),
         batch=4,
-        characteristic="embedding_dense_backward",
+        characteristic=("embedding_dense_backward", "SUM of IEQ SELECT"),
     )
 
 
@@ -219,7 +222,7 @@ def _gpt2() -> Entry:
             columns=tokens(6, 5, 13),
         ),
         batch=2,
-        characteristic="_softmax",
+        characteristic=("bernoulli", "ILT"),
     )
 
 
@@ -239,7 +242,7 @@ def _bert() -> Entry:
             columns={"ids": ids, "mask": mask, "labels": labels},
         ),
         batch=2,
-        characteristic="gelu",
+        characteristic=("gelu", "ERF"),
     )
 
 

@@ -23,6 +23,7 @@ from prover.capture.isolation import (
     private_copy,
     quiet_torch,
 )
+from prover.capture.noise import EagerNoise
 from prover.capture.result import Captured, load_state, next_state, tensor_of
 from prover.capture.schedules import SchedulerFactory
 from prover.capture.tracing import forward_backward
@@ -74,7 +75,8 @@ def check_against_eager(
             )
             for c in captured.manifest["columns"]
         ]
-        eager_loss = forward_backward(training, columns)
+        with EagerNoise(seed=captured.manifest["noise_seed"], step=0):
+            eager_loss = forward_backward(training, columns)
         closeness.check(
             "the loss", torch.from_numpy(captured.read(captured.loss, nodes)), eager_loss.detach()
         )

@@ -10,16 +10,17 @@ import torch
 from torch import Tensor, fx
 
 from protocol.errors import UnsupportedError
+from protocol.program.descriptor import Source
 from prover.capture.inspection import DATA_DTYPES, words_of
 from prover.capture.lowering import RULES
 from prover.capture.lowering.context import Context
+from prover.capture.noise import draws
 from prover.capture.tracing import Trace
 from prover.capture.views import View
 
 _EMPTY = re.compile(r"aten\.(new_)?empty(_like|_strided|_permuted)?\.")
-_OVERWRITES = re.compile(r"aten\.(copy|fill|zero)\.")
-_RANDOM = re.compile(
-    "rand|bernoulli|normal|multinomial|dropout|exponential|uniform|geometric|cauchy|poisson|binomial"
+_OVERWRITES = re.compile(
+    r"aten\.((copy|fill|zero|uniform|normal_functional|exponential|randn?_like)\.|bernoulli\.p)"
 )
 
 
@@ -56,6 +57,13 @@ class Lowered:
         context.builder.label = (
             f"{target.removeprefix('aten.').rpartition('.')[0] or target} {node.stack_trace or ''}".strip()
         )
+        first = _first(node)
+        if any(isinstance(size, torch.SymInt) for size in first.shape):
+            raise context.unsupported(
+                "its shape depends on the contents of a tensor; use torch.where or multiply by the mask"
+            )
+        if isinstance(node.meta.get("val"), Tensor) and 0 in first.shape:
+            return View.dense(Source.INPUT, 0, tuple(first.shape), first.dtype)  # no word that could be read
         if node.op == "get_attr":
             return self._constant(node)
         if "getitem" in target:
@@ -63,22 +71,15 @@ class Lowered:
             return self._values[source][item]  # type: ignore[index]
         if target.startswith("aten.copy_"):
             return None  # the epilogue that writes results back to the inputs; they are outputs already
-        first = _first(node)
         _check_dtype(context, first)
-        if any(isinstance(size, torch.SymInt) for size in first.shape):
-            raise context.unsupported(
-                "its shape depends on the contents of a tensor; use torch.where or multiply by the mask"
-            )
-        if 0 in first.shape:
-            raise context.unsupported("the result is empty; programs have no empty tensors")
         if _EMPTY.match(target):
             return None  # memory that nobody wrote: only operators that overwrite it may take it
         rule = RULES.get(target)
         if rule is None:
-            if _RANDOM.search(target):
+            if draws(node.target):
                 raise context.unsupported(
-                    "it draws random numbers, which no two parties share; leave it out (eval mode for "
-                    "dropout), or make the noise a column of the dataset"
+                    "it draws random numbers that have no formula; use dropout, bernoulli, rand, randn, "
+                    "uniform_, normal_ or exponential_, or make the noise a column of the dataset"
                 )
             raise context.unsupported(
                 "it has no formula in specs/lowering.md; write it with the operators listed there, or add "

@@ -50,6 +50,7 @@ def capture(
     scheduler: SchedulerFactory | None = None,
     accumulate: int = 1,
     after_backward: AfterBackward | None = None,
+    noise_seed: int = 0,
 ) -> Captured:
     """Turn a training into a program with its inputs and initial state.
 
@@ -70,6 +71,7 @@ def capture(
         accumulate: parts of a batch that run one after the other, their gradients added (L-13).
         after_backward: called with the parameters between backward and the optimizer's step, such as
             ``functools.partial(torch.nn.utils.clip_grad_norm_, max_norm=1.0)``.
+        noise_seed: 0 to 2**32 - 1, of the random numbers that the step draws, such as dropout's (L-70).
 
     Raises:
         UnsupportedError: an operator, dtype or habit that has no meaning here; names it, the line in the
@@ -95,7 +97,13 @@ def capture(
         state = optimizer_state(training, lambda run: _backward(run, example))
         schedule = schedule_of(training, scheduler, steps)
         source = _Source(
-            training=training, state=state, data=data, example=example, steps=steps, schedule=schedule
+            training=training,
+            state=state,
+            data=data,
+            example=example,
+            steps=steps,
+            schedule=schedule,
+            noise_seed=noise_seed,
         )
         first, second = source.assembled(0), source.assembled(1)
     if not _equal(first, second):
@@ -154,6 +162,7 @@ class _Source:
     example: Mapping[str, Tensor]
     steps: int
     schedule: Schedule
+    noise_seed: int
 
     def assembled(self, run: int) -> Captured:
         """Record and lower the step; recordings of different `run` must agree (L-9)."""
@@ -165,7 +174,8 @@ class _Source:
             name: builder.input(name, words_of(f"column {name}", c), c.shape, c.dtype)
             for name, c in self.data.items()
         }
-        context = Context(builder, tabulate(trace, [slot.initial for slot in slots], self.steps))
+        table = tabulate(trace, [slot.initial for slot in slots], self.steps)
+        context = Context(builder, table, self.noise_seed)
         batches: dict[str, View] = {}
         for name, column in columns.items():
             builder.label = f"batch {name}"
@@ -243,6 +253,7 @@ class _Source:
             "torch": torch.__version__.partition("+")[0],
             "batch": batch,
             "steps": self.steps,
+            "noise_seed": self.noise_seed,
             "optimizer": type(self.training.optimizer).__name__,
             "columns": [
                 {"name": name, "shape": list(c.shape), "dtype": str(c.dtype)} for name, c in self.data.items()

@@ -12,6 +12,7 @@ from prover.capture.lowering import (
     losses,
     normalisation,
     pointwise,
+    random,
     reductions,
 )
 from prover.capture.lowering.context import Rule, merged
@@ -25,5 +26,6 @@ RULES: Final[dict[str, Rule]] = merged(
     indexing.RULES,
     normalisation.RULES,
     convolution.RULES,
+    random.RULES,
 )
 """Rule of every operator that has a formula, by its full name."""

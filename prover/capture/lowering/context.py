@@ -13,6 +13,7 @@ from protocol.errors import UnsupportedError
 from protocol.numerics.opcodes import Op
 from protocol.program.descriptor import Leaf, LeafKind
 from prover.capture.builder import STEP_TABLE, Builder, index_leaf
+from prover.capture.recorder import DRAW
 from prover.capture.scalars import Table
 from prover.capture.views import Shape, View
 
@@ -31,10 +32,12 @@ class Context:
         builder: where nodes go.
         node: the operator at work.
         rebound: operands that the operator at work writes into, with their new values.
+        noise_seed: of the random numbers (L-70).
     """
 
-    def __init__(self, builder: Builder, table: Table) -> None:
+    def __init__(self, builder: Builder, table: Table, noise_seed: int = 0) -> None:
         self.builder = builder
+        self.noise_seed = noise_seed
         self.node: fx.Node | None = None
         self.rebound: list[tuple[fx.Node, View]] = []
         self._columns = table.columns
@@ -62,6 +65,14 @@ class Context:
     def shape(self) -> Shape:
         """Shape of the result."""
         return tuple(self.result.shape)
+
+    @property
+    def draw(self) -> int:
+        """Number of the draw that the operator is (L-70)."""
+        meta = self.node.meta.get("custom", {}) if self.node is not None else {}
+        if DRAW not in meta:
+            raise self.unsupported("it draws random numbers outside the training step; draw them in forward")
+        return int(meta[DRAW])
 
     def rebind(self, place: int, value: View) -> None:
         """Say that the operator writes a new value into its argument number `place` (batch statistics)."""
@@ -163,6 +174,10 @@ class Context:
     def neg(self, a: Operand) -> View:
         """-a in float32."""
         return self.builder.map(Op.NEG, *self.floats(a))
+
+    def unary(self, op: Op, a: Operand) -> View:
+        """A primitive of one operand in float32."""
+        return self.builder.map(op, *self.floats(a))
 
     def exp(self, a: Operand) -> View:
         """e ** a in float32."""

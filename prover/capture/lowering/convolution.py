@@ -317,6 +317,51 @@ def avg_pool_backward(
     return c.div(total.reshape(a.shape) or total, divisor)
 
 
+def _cells(c: Context, outer: Shape, inner: Shape) -> Shape:
+    """Sizes of the cells that a coarser grid cuts a finer one into."""
+    if any(o % i for o, i in zip(outer, inner, strict=True)):
+        raise c.unsupported(
+            f"{outer} does not fall into {inner} equal windows; only whole multiples have a formula"
+        )
+    return tuple(o // i for o, i in zip(outer, inner, strict=True))
+
+
+def adaptive_avg_pool(c: Context, a: View, size: Sequence[int]) -> View:
+    """avg_pool with the windows that cut the input into a grid of that size."""
+    del size
+    return avg_pool(c, a, _cells(c, a.shape[-2:], c.shape[-2:]))
+
+
+def adaptive_avg_pool_backward(c: Context, grad: View, a: View) -> View:
+    """Its gradient."""
+    return avg_pool_backward(
+        c, grad, a, _cells(c, a.shape[-2:], grad.shape[-2:]), (), (0,), False, True, None
+    )
+
+
+def upsample_nearest(c: Context, a: View, size: Sequence[int], *_: object) -> View:
+    """Every element repeated over a cell."""
+    del size
+    cell = _cells(c, c.shape[-2:], a.shape[-2:])
+    view = a.unsqueeze(a.rank).unsqueeze(a.rank - 1)
+    wide = view.broadcast((*a.shape[:-1], cell[0], a.shape[-1], cell[1]))
+    return wide.reshape(c.shape) or c.builder.copy(wide).reshape(c.shape) or wide
+
+
+def upsample_nearest_backward(
+    c: Context, grad: View, size: Sequence[int], shape: Sequence[int], *_: object
+) -> View:
+    """The exact sum of the gradients of a cell."""
+    del size
+    cell = _cells(c, grad.shape[-2:], tuple(shape[-2:]))
+    leaf = _leaf(
+        source := _planes(c, grad), [*_plain(0), (0, {1: cell[0], 3: 1}, 1), (0, {2: cell[1], 4: 1}, 1)], 5
+    )
+    out = (source.shape[0], *shape[-2:])
+    total = c.builder.node([0], [leaf], out, dtype=FLOAT, reduce=cell, fold=Fold.SUM)
+    return total.reshape(tuple(shape)) or total
+
+
 def _pair(kernel: Sequence[int]) -> Sequence[int]:
     return tuple(kernel) * 2 if len(kernel) == 1 else kernel
 
@@ -328,4 +373,8 @@ RULES: dict[str, Rule] = {
     "aten.max_pool2d_with_indices_backward.default": max_pool_backward,
     "aten.avg_pool2d.default": avg_pool,
     "aten.avg_pool2d_backward.default": avg_pool_backward,
+    "aten._adaptive_avg_pool2d.default": adaptive_avg_pool,
+    "aten._adaptive_avg_pool2d_backward.default": adaptive_avg_pool_backward,
+    "aten.upsample_nearest2d.default": upsample_nearest,
+    "aten.upsample_nearest2d_backward.default": upsample_nearest_backward,
 }

@@ -103,7 +103,7 @@ def unbind(c: Context, a: View, dim: int = 0) -> list[View]:
 
 def cat(c: Context, tensors: Sequence[View], dim: int = 0) -> View:
     """Left to right: the words of the left part where the index is below its size, else the next tensor's."""
-    parts = [c.cast(t, c.dtype) for t in tensors if t.numel or t.rank > 1]
+    parts = [c.cast(t, c.dtype) for t in tensors if t.numel]
     joined = parts[0]
     for part in parts[1:]:
         joined = _joined(c, joined, part, joined.axis(dim))

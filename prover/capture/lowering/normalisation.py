@@ -12,7 +12,7 @@ from prover.capture.views import View
 
 
 def _reciprocal_deviation(c: Context, variance: View, eps: float) -> View:
-    return c.div(1.0, c.sqrt(c.add(variance, eps)))
+    return c.unary(Op.RSQRT, c.add(variance, eps))
 
 
 def _normalised(c: Context, a: View, mean: View, rstd: View) -> View:
