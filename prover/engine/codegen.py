@@ -34,7 +34,7 @@ kernel = njit(cache=True, error_model="numpy", nogil=True, fastmath=False, bound
 '''
 
 # Per primitive: how operands are read ("f" binary32, "w" word), what comes out, and the expression.
-_MAPS: Final[dict[int, tuple[str, str, str]]] = {
+MAPS: Final[dict[int, tuple[str, str, str]]] = {
     Op.ADD: ("f", "f", "x + y"),
     Op.SUB: ("f", "f", "x - y"),
     Op.MUL: ("f", "f", "x * y"),
@@ -77,8 +77,8 @@ def map_kernel(op: int) -> Callable[..., int]:
     if op in SCALAR_KERNELS:
         source = _scalar_source(op)
     else:
-        reads, arity = _MAPS[op][0], ARITY[op]
-        source = _group_source(tuple(o for o, form in _MAPS.items() if (form[0], ARITY[o]) == (reads, arity)))
+        reads, arity = MAPS[op][0], ARITY[op]
+        source = _group_source(tuple(o for o, form in MAPS.items() if (form[0], ARITY[o]) == (reads, arity)))
     kernel: Callable[..., int] = store.load(source).run
     return kernel
 
@@ -142,7 +142,7 @@ def _frame(arity: int, reads: str, body: str) -> str:
 def _group_source(ops: tuple[int, ...]) -> str:
     arity, body = ARITY[ops[0]], ""
     for n, op in enumerate(ops):
-        reads, writes, expression = _MAPS[op]
+        reads, writes, expression = MAPS[op]
         word = "word_of(np.float32(r))" if writes == "f" else "r"
         body += f"{'elif' if n else 'if'} op == {int(op)}:\n    for j in range(width):\n"
         body += "".join(f"        {'xyz'[q]} = p{q}[j]\n" for q in range(arity))
@@ -165,7 +165,7 @@ SCALAR_KERNELS: Final[dict[int, str]] = {
 }
 
 # No branches, so that blocks run in vector lanes; one with an open element is walked again.
-_SCALAR_BODY: Final = """\
+SCALAR_BODY: Final = """\
 x = p0[j] + ZERO32
 c = {function}(np.float64(x))
 e = abs(c) * SCALAR_MARGIN
@@ -175,13 +175,13 @@ finite = e - e == 0.0
 open_ = (low != high) & finite & (x == x)
 """
 
-_SCALAR_WORD: Final = "word_of(low if finite else np.float32(c)) if x == x else NAN_WORD"
+SCALAR_WORD: Final = "word_of(low if finite else np.float32(c)) if x == x else NAN_WORD"
 
 
 def _scalar_source(op: int) -> str:
-    arithmetic = _SCALAR_BODY.format(function=SCALAR_KERNELS[op])
+    arithmetic = SCALAR_BODY.format(function=SCALAR_KERNELS[op])
     body = "unsure = np.int64(0)\nfor j in range(width):\n"
-    body += indent(f"{arithmetic}target[j] = {_SCALAR_WORD}\nunsure += np.int64(open_)\n", 4)
+    body += indent(f"{arithmetic}target[j] = {SCALAR_WORD}\nunsure += np.int64(open_)\n", 4)
     again = f"{arithmetic}if open_:\n    flagged[count] = position + first + j\n    count += 1\n"
     body += "if unsure > 0:\n    for j in range(width):\n" + indent(again, 8)
     return _frame(1, "f", body)

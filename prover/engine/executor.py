@@ -19,9 +19,10 @@ from protocol.program.evaluation import StepContext
 from protocol.program.interpreter import input_height
 from protocol.program.program import Program
 from prover.engine import scalars
+from prover.engine.chains import chained
 from prover.engine.lowering import Lowering, Table
 from prover.engine.rows import Schedule
-from prover.engine.steps import REFERENCE, TIER2, TIER3, ReferenceStep, Runtime
+from prover.engine.steps import REFERENCE, TIER2, TIER3, ReferenceStep, Runtime, Step
 
 OutputHook = Callable[[int, Words], Words]
 """Called with a node's number and words after it ran; what it returns stands for them from then on."""
@@ -106,7 +107,11 @@ class Executor:
             if table.kind == LeafKind.INDEX:
                 self._static[table.place] = _count_from(table.start, table.size)
         self._tables = [table for table in lowering.tables if table.kind != LeafKind.INDEX]
-        self._releases = self._last_uses()
+        n_nodes = len(program.nodes)
+        self._kept = {program.loss, *program.links, *(table.place for table in self._tables)}
+        self._kept |= set(range(n_nodes, n_nodes + len(program.slots) + len(self.inputs)))
+        self._chained = chained(self._steps, self._kept, self._runtime)
+        self._releases = {id(steps): self._last_uses(steps) for steps in (self._steps, self._chained)}
         self._lock = Lock()
 
     @property
@@ -172,11 +177,12 @@ class Executor:
                 environment[table.place] = self._table(table, step)
             for reference in self._references:
                 reference.context = self.context(step)
-            for place, running in enumerate(self._steps):
+            steps = self._steps if keep_outputs or hook is not None else self._chained
+            for running, releases in zip(steps, self._releases[id(steps)], strict=True):
                 running.run(environment)
                 if hook is not None and running.target == running.node:
                     environment[running.node] = _altered(hook, running.node, environment[running.node])
-                for done in self._releases[place]:
+                for done in releases:
                     if not keep_outputs or done >= n_nodes:
                         environment[done] = self._static[done]
         links = [link if link < n_nodes else n_nodes + slot for slot, link in enumerate(program.links)]
@@ -191,19 +197,15 @@ class Executor:
             return _count_from(table.start + step, table.size)
         return self._rows.rows(step, table.start, table.size)
 
-    def _last_uses(self) -> list[list[int]]:
+    def _last_uses(self, steps: Sequence[Step]) -> list[list[int]]:
         """Per step the places that no later step reads, but for the loss and the next state."""
-        n_nodes = len(self.program.nodes)
-        first = n_nodes + len(self.program.slots) + len(self.inputs)
-        tables = {table.place for table in self._tables}
-        kept = {self.program.loss, *self.program.links, *tables, *range(n_nodes, first)}
         last = {}
-        for place, step in enumerate(self._steps):
-            for used in (*step.reads, step.target):
+        for place, step in enumerate(steps):
+            for used in (*step.reads, *step.targets):
                 last[used] = place
-        releases: list[list[int]] = [[] for _ in self._steps]
+        releases: list[list[int]] = [[] for _ in steps]
         for used, place in last.items():
-            if used not in kept and not self._static[used].size:
+            if used not in self._kept and not self._static[used].size:
                 releases[place].append(used)
         return releases
 

@@ -57,7 +57,7 @@ class Runtime:
 
 
 class Step(ABC):
-    """One array of the environment, made from earlier ones.
+    """One array of the environment, or several, made from earlier ones.
 
     Attributes:
         target: place in the environment that the step writes.
@@ -68,6 +68,11 @@ class Step(ABC):
     target: int
     node: int
     reads: tuple[int, ...]
+
+    @property
+    def targets(self) -> tuple[int, ...]:
+        """Places that the step writes."""
+        return (self.target,)
 
     @abstractmethod
     def run(self, environment: Environment) -> None:
@@ -93,7 +98,12 @@ class ReadStep(Step):
 
 
 class MapStep(Step):
-    """One primitive over affine operands; what its certificate leaves open goes to the reference."""
+    """One primitive over affine operands; what its certificate leaves open goes to the reference.
+
+    Attributes:
+        op, sizes, operands: of the node.
+        flags: whether there is a certificate.
+    """
 
     def __init__(
         self,
@@ -108,7 +118,8 @@ class MapStep(Step):
     ) -> None:
         self.target = self.node = target
         self.reads = tuple(operand.source for operand in operands)
-        self._op, self._kernel, self._runtime, self._flags = int(op), kernel, runtime, flags
+        self.op, self.sizes, self.operands, self.flags = int(op), tuple(sizes), tuple(operands), flags
+        self._kernel, self._runtime = kernel, runtime
         loops, strides = merge(sizes, [operand.strides for operand in operands])
         inner = int(np.prod(loops[1:], dtype=np.int64))
         self._size = loops[0] * inner
@@ -130,7 +141,7 @@ class MapStep(Step):
         out = np.empty(self._size, np.uint32)
         operands = [environment[place] for place in self.reads]
         if self._alone is not None:
-            self._kernel(out, *operands, self._alone, self._op, _NONE)
+            self._kernel(out, *operands, self._alone, self.op, _NONE)
         else:
             self._runtime.each(lambda part: self._run_part(part, out, operands), len(self._parts))
         environment[self.target] = out
@@ -138,11 +149,11 @@ class MapStep(Step):
     def _run_part(self, part: int, out: Words, operands: list[Words]) -> None:
         start, stop, layout = self._parts[part]
         piece = out[start:stop]
-        flagged = np.empty(stop - start if self._flags else 0, np.int64)
-        count = self._kernel(piece, *operands, layout, self._op, flagged)
+        flagged = np.empty(stop - start if self.flags else 0, np.int64)
+        count = self._kernel(piece, *operands, layout, self.op, flagged)
         for position in flagged[:count]:
             words = [int(o[_address(layout, q, int(position))]) for q, o in enumerate(operands)]
-            piece[position] = apply(self._op, *words)
+            piece[position] = apply(self.op, *words)
         if count:
             self._runtime.flags[self.node, REFERENCE] += count
 

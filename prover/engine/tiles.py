@@ -14,21 +14,23 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
-import numba
 import numpy as np
 from llvmlite import binding, ir
 from numba import njit, types
+from numba.core import config
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
+_intrinsic: Final[Any] = intrinsic
+_config: Final[Any] = config
 kernel: Final[Any] = njit(cache=True, error_model="numpy", nogil=True, fastmath=False, boundscheck=False)
 
 
 def _shape() -> tuple[int, int]:
     """Rows of a tile and binary64 lanes of a vector, as the processor has registers for."""
-    named = numba.config.CPU_FEATURES
+    named = _config.CPU_FEATURES
     features = (
         {name[1:] for name in named.split(",") if name.startswith("+")}
         if named
@@ -102,7 +104,7 @@ def _over_terms(b: Any, count: Any, width: int, body: Any) -> list[Any]:
     term.add_incoming(_I64(0), before)
     for phi in sums:
         phi.add_incoming(ir.Constant(_DOUBLES, [0.0] * LANES), before)
-    new = body(term, sums)
+    new: list[Any] = body(term, sums)
     following = b.add(term, _I64(1))
     term.add_incoming(following, loop)
     for phi, value in zip(sums, new, strict=True):
@@ -118,7 +120,7 @@ def _add_to(b: Any, target: Any, vectors: list[Any]) -> None:
         b.store(b.fadd(b.load(place, align=8), vector), place, align=8)
 
 
-@intrinsic
+@_intrinsic
 def _multiply_tile(
     _context: Any, _left: Any, _rows: Any, _left_terms: Any, _right: Any, _groups: Any, _right_terms: Any,
     _count: Any, _total: Any,
@@ -153,7 +155,7 @@ def _multiply_tile(
     return types.void(*[types.intp] * 8), generate
 
 
-@intrinsic
+@_intrinsic
 def _square_groups(
     _context: Any, _right: Any, _groups: Any, _right_terms: Any, _count: Any, _total: Any
 ) -> Any:
@@ -177,7 +179,7 @@ def _square_groups(
     return types.void(*[types.intp] * 5), generate
 
 
-@intrinsic
+@_intrinsic
 def _square_rows(_context: Any, _left: Any, _rows: Any, _terms: Any, _count: Any, _total: Any) -> Any:
     """total[ROWS, LANES] += the squares of left[row + term + lane], float64, over count terms."""
 
@@ -198,7 +200,7 @@ def _square_rows(_context: Any, _left: Any, _rows: Any, _terms: Any, _count: Any
     return types.void(*[types.intp] * 5), generate
 
 
-@intrinsic
+@_intrinsic
 def _certify_group(_context: Any, _sums: Any, _norms: Any, _scale: Any, _out: Any) -> Any:
     """Write the words of one group; return whether one of them is not certified. See `multiply`."""
 
@@ -381,7 +383,7 @@ def multiply(  # noqa: C901
                 place = out_base + out_rows[row]
                 for g in range(width * GROUPS):
                     column = tile * COLUMNS + g * LANES
-                    lanes = min(np.int64(LANES), n_columns - column)
+                    lanes: Any = min(np.int64(LANES), n_columns - column)
                     at = ((panel * width + g // GROUPS) * ROWS + i) * COLUMNS + g % GROUPS * LANES
                     if dense and lanes == LANES:
                         target = out_at + 4 * (place + out_columns[column])
