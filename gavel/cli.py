@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 import click
 
+from gavel.commands.certify import certify
 from gavel.commands.chain import deploy, devnet
 from gavel.commands.demo import demo
 from gavel.commands.job import job, status
@@ -23,7 +24,7 @@ def cli() -> None:
     """Optimistic fraud proofs for machine-learning training."""
 
 
-for command in (demo, devnet, deploy, job, train, submit, defend, watch, status):
+for command in (certify, demo, devnet, deploy, job, train, submit, defend, watch, status):
     cli.add_command(command)
 
 

@@ -135,7 +135,7 @@ def deploy(
     scheduled_gas: int = SCHEDULED_GAS,
     supply: int = TOKEN_SUPPLY,
 ) -> Contracts:
-    """Deploy all from the client's account: functions, verifier, board, court, and a token unless one is given.
+    """Deploy all from the client's account: functions, verifier, board, court; a token unless one is given.
 
     Args:
         client: with a key whose account has coins for about 20 M gas.

@@ -61,8 +61,8 @@ def _erf_table() -> Array:
     return table
 
 
-_QUADRANTS: Final = _quadrant_table()
-_ERF: Final = _erf_table()
+QUADRANTS: Final = _quadrant_table()
+ERF: Final = _erf_table()
 _SHIFT: Final = 6755399441055744.0
 _HALF_PI: Final = math.pi / 2
 _S3, _S5, _S7, _S9, _S11, _S13, _S15, _S17 = ((-1.0) ** (n // 2) / math.factorial(n) for n in range(3, 18, 2))
@@ -84,12 +84,12 @@ def _sine64(x: Any, quarters: Any) -> Any:
     field = np.int64((bits >> np.uint32(23)) & np.uint32(255))
     hidden = np.int64(8388608) if field > 0 else np.int64(0)
     m = np.float64(np.int64(bits & np.uint32(8388607)) + hidden)
-    first = m * _QUADRANTS[field, 0]
-    second = m * _QUADRANTS[field, 1]
+    first = m * QUADRANTS[field, 0]
+    second = m * QUADRANTS[field, 1]
     shifted = (first + second) + _SHIFT
     f = (first - (shifted - _SHIFT)) + second
-    f = f + m * _QUADRANTS[field, 2]
-    f = f + m * _QUADRANTS[field, 3]
+    f = f + m * QUADRANTS[field, 2]
+    f = f + m * QUADRANTS[field, 3]
     t = f * _HALF_PI
     z = t * t
     s = _S15 + z * _S17
@@ -134,15 +134,15 @@ def erf64(x: Any) -> Any:
     a = min(abs(x), 4.0)
     i = np.int64(a * 16.0 + 0.5)
     h = a - np.float64(i) * 0.0625
-    q = _ERF[i, 10] + h * _ERF[i, 11]
-    q = _ERF[i, 9] + h * q
-    q = _ERF[i, 8] + h * q
-    q = _ERF[i, 7] + h * q
-    q = _ERF[i, 6] + h * q
-    q = _ERF[i, 5] + h * q
-    q = _ERF[i, 4] + h * q
-    q = _ERF[i, 3] + h * q
-    q = _ERF[i, 2] + h * q
-    q = _ERF[i, 1] + h * q
-    q = _ERF[i, 0] + h * q
+    q = ERF[i, 10] + h * ERF[i, 11]
+    q = ERF[i, 9] + h * q
+    q = ERF[i, 8] + h * q
+    q = ERF[i, 7] + h * q
+    q = ERF[i, 6] + h * q
+    q = ERF[i, 5] + h * q
+    q = ERF[i, 4] + h * q
+    q = ERF[i, 3] + h * q
+    q = ERF[i, 2] + h * q
+    q = ERF[i, 1] + h * q
+    q = ERF[i, 0] + h * q
     return -q if x < 0.0 else q

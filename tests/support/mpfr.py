@@ -189,12 +189,6 @@ EDGE_WORDS = tuple(word | sign for word in _POSITIVE_EDGES for sign in (0, 0x800
 """Words around every boundary of the format and of the functions, with both signs."""
 
 
-HARDEST_EXP = (0xC16912CD, 0xBBF0EDF1, 0x377EFF81, 0xBAE0E25C, 0xB3000000, 0x39C6BE5B, 0x38E69CC1, 0x383A3EF1)
-HARDEST_LOG = (0x65D890D3, 0x4C5D65A5, 0x4D604EBE, 0x41178FEB, 0x1F116AB8, 0x66A8C860, 0x3C413D3A, 0x6F31A8EC)
-"""The arguments, of all, whose exp and log come nearest to a point halfway between two words, nearest first:
-2**-27.66 and 2**-33.04 of half a last place (tests/differential/test_numerics_hardest.py scans for them)."""
-
-
 def hard_word(rng: random.Random) -> int:
     """A word: an edge, any bits, of middling size (often with few bits set), or close to an edge."""
     kind = rng.random()
