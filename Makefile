@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test certify check format lint types bench clean
+.PHONY: setup demo test certify check format lint types bench snapshots clean
 
 setup: $(STAMP)
 
@@ -36,6 +36,10 @@ types: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks.hashing
+
+# What the contracts are and cost, and the table of reasons in specs/errors.md: committed, and compared by a test.
+snapshots: setup
+	$(BIN)/python -m benchmarks.snapshots
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -7,32 +7,56 @@ chain again at each step, so a restart at any moment loses nothing.
 from __future__ import annotations
 
 import hmac
-import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any, Final
 
+from challenger.cache import Cache
+from challenger.ledger import Ledger
+from challenger.pace import Machine, Pace, measure
+from challenger.replay import Replay, Store
 from challenger.solver import Challenger, solve
 from protocol.chain.agent import Agent, Log
+from protocol.chain.court_view import ChainView
 from protocol.chain.deployment import Contracts
 from protocol.chain.moves import ensure_allowance
-from protocol.errors import MismatchError
+from protocol.errors import MismatchError, UsageError
 from protocol.game.moves import Move, Reserve, Withdraw
 from protocol.game.openings import Openings
-from protocol.game.view import DisputeStatus, UpdateInfo, UpdateStatus
+from protocol.game.trace import HONEST, Hooks
+from protocol.game.view import DisputeInfo, DisputeStatus, UpdateInfo, UpdateStatus
 from protocol.job_folder import JobFolder
 from prover.engine.executor import Executor
-from prover.engine.trace import trace_of_job
+
+NOBODY: Final = bytes(20)
 
 
 class Watcher(Agent):
-    """Follows one job from its start.
+    """Follows one job from its start, or from a final state that was found in a store (A-11).
 
     Attributes:
         view: the chain as of the last step.
         openings: trees over the watcher's own replay.
-        differences: by update id the first wrong segment (absolute), None for a right one.
+        pace: what this machine takes for a segment, once it is measured.
     """
 
     def __init__(
-        self, *, contracts: Contracts, folder: JobFolder, executor: Executor, key: bytes, log: Log
+        self,
+        *,
+        contracts: Contracts,
+        folder: JobFolder,
+        executor: Executor,
+        key: bytes | None,
+        log: Log,
+        view: ChainView | None = None,
+        stores: Sequence[Store] = (),
+        cache: Cache | None = None,
+        dry_run: bool = False,
+        account: bytes | None = None,
+        hooks: Hooks = HONEST,
+        machine: Machine | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         """Check everything that the watcher relies on before it writes anything (A-1).
 
@@ -40,25 +64,51 @@ class Watcher(Agent):
             contracts: bound to a client with the watcher's key.
             folder: the job, loaded and thereby checked against its id.
             executor: of the job.
-            key: the private key, from which salts are derived.
-            log: gets short lines.
+            key: the private key, from which salts are derived; None only where nothing is sent.
+            log: told everything.
+            view: of the chain, shared with other agents; one of its own unless given.
+            stores, cache: what may save replaying (A-11).
+            dry_run: send nothing (A-13).
+            account: 20 bytes, whom to look as without a key.
+            hooks: how its replay departs from the program, for drills: it accuses whoever follows it.
+            machine: measures the pace at the first turn without an open dispute, and judges it (A-9).
+            ledger: told to look after each look at the chain (A-14).
 
         Raises:
             MismatchError: the contracts' code, their wiring or the job on chain is not what it should be.
+            UsageError: there is no key, and it is not a dry run.
         """
-        super().__init__(contracts=contracts, folder=folder, log=log)
+        super().__init__(contracts=contracts, folder=folder, log=log, view=view, dry_run=dry_run)
         check_job(contracts, folder)
-        self._key = key
-        self._trace = trace_of_job(executor, folder)
-        self.openings = Openings(geometry=folder.job.geometry, program=folder.program, trace=self._trace)
-        self.differences: dict[bytes, int | None] = {}
+        if key is None and not dry_run:
+            raise UsageError("a watcher sends transactions, so it needs a key; without one, run it dry")
+        self._key = key or b""
+        self._replay = Replay(executor, folder, log=self._log, stores=stores, cache=cache, hooks=hooks)
+        self.openings = Openings(
+            geometry=folder.job.geometry, program=folder.program, trace=self._replay.trace
+        )
+        self.pace: Pace | None = None
+        self._executor, self._machine, self._ledger = executor, machine, ledger
         self._me = Challenger(
-            address=contracts.account,
+            address=(account or NOBODY) if key is None else contracts.account,
             job=folder.job,
             openings=self.openings,
             salt=self._salt,
-            first_difference=self._first_difference,
+            first_difference=lambda update: self.differences.get(update.update),
+            ready=lambda dispute: self._replay.ready(dispute.segment),
         )
+        self._told: dict[bytes, object] = {}
+        self._pending: set[bytes] = set()
+
+    @property
+    def differences(self) -> dict[bytes, int | None]:
+        """By update id the first wrong segment (absolute), None for a right one; none while it is unknown."""
+        return self._replay.differences
+
+    @property
+    def job_id(self) -> bytes:
+        """Of the job that is followed."""
+        return self._folder.job.job_id
 
     def approve(self) -> None:
         """Let the board take challenge bonds, so that no dispute waits for an approval."""
@@ -69,62 +119,155 @@ class Watcher(Agent):
         if isinstance(move, Reserve):
             self.approve()
 
+    def locks(self, move: Move) -> int:
+        """The challenge bond, for a reservation."""
+        return self._folder.job.money.challenge_bond if isinstance(move, Reserve) else 0
+
     def _salt(self, update: bytes, segment: int, losses: int) -> bytes:
         # A-6: the same after a restart, and nobody else can guess it.
         place = update + segment.to_bytes(8) + losses.to_bytes(8)
         return hmac.digest(self._key, b"gavel salt" + place, "sha256")
 
-    def _first_difference(self, update: UpdateInfo) -> int | None:
-        if update.update not in self.differences:
-            self.differences[update.update] = self._compare(update)
-        return self.differences[update.update]
-
-    def _compare(self, update: UpdateInfo) -> int | None:
-        """Replay an update segment by segment and compare the ends (A-1, A-3)."""
-        geometry = self._folder.job.geometry
-        for place, posted in enumerate(update.states):
-            segment = update.first_segment + place
-            began = time.perf_counter()
-            own = self._trace.state_root(segment * geometry.stride + geometry.steps_of(segment))
-            took = time.perf_counter() - began
-            if own != posted:
-                self._log(
-                    f"segment {segment + 1}: WRONG, posted state {posted.hex()[:12]}, "
-                    f"replay gives {own.hex()[:12]}"
-                )
-                return segment
-            self._log(f"segment {segment + 1}: replayed in {took:.2f} s, state {own.hex()[:12]} agrees")
-        return None
-
     def step(self) -> list[Move]:
         """Read the chain, decide, send; return the moves that were sent.
 
-        A move that is not accepted is logged and dropped: somebody else was faster, its time is over, or the
-        account cannot pay; what follows is decided from the chain in the next step. So is what the solver
-        cannot decide (A-2): the other disputes go on (A-8).
+        Replays until there is a move to send, or nothing more to replay; it goes back to the chain after each
+        segment. A move that is not accepted is said and dropped: somebody else was faster, its time is over,
+        or the account cannot pay; what follows is decided from the chain in the next step. So is what the
+        solver cannot decide (A-2): the other disputes go on (A-8).
 
         Raises:
             ChainError: the node cannot be read; nothing is lost, call again.
         """
+        while not (sent := self._look()):
+            if not self._work():
+                return self._collect()
+        return sent
+
+    def turn(self) -> bool:
+        """Look at the chain; send what is to be sent, or else replay at most one segment.
+
+        Raises:
+            ChainError: as `step`.
+        """
+        return bool(self._look()) or self._measure() or self._work() or bool(self._collect())
+
+    def _measure(self) -> bool:
+        """Measure this machine's pace, unless that would keep a dispute waiting; whether it did."""
+        if self._machine is None or self.pace is not None or self._open():
+            return False
+        self.pace = measure(self._executor, self._folder)
+        for finding in self._machine.found(self.pace, self._folder.job):
+            self._log(finding.text, level=finding.level, **asdict(self.pace))
+        return True
+
+    def _look(self) -> list[Move]:
         self.view.refresh()
+        self._tell()
+        if self._ledger is not None:
+            self._ledger.tell(self.view)
         moves = solve(self.view, self._me, report=self.trouble)
-        return [move for move in moves if self.send(move)] or self._collect()
+        return [move for move in moves if self.send(move)]
+
+    def _work(self) -> bool:
+        chain = self.view.chain(self.job_id)
+        return self._replay.advance(chain, [d.segment for d in self._open()])
 
     def _collect(self) -> list[Move]:
-        """Withdraw what was won, once no dispute of this watcher is open."""
-        own = self.view.disputes(challenger=self._me.address)
-        if any(d.status == DisputeStatus.OPEN for d in own) or not self.view.credit(self._me.address):
+        """Withdraw what was won, once no dispute of this account is open."""
+        account = self.view.disputes(challenger=self._me.address)
+        if any(d.status == DisputeStatus.OPEN for d in account):
+            return []
+        if not self.view.credit(self._me.address):
             return []
         return [move for move in (Withdraw(),) if self.send(move)]
+
+    def _disputes(self) -> Sequence[DisputeInfo]:
+        """Own disputes in this job."""
+        own = self.view.disputes(challenger=self._me.address)
+        return [d for d in own if self.view.update(d.update).job == self.job_id]
+
+    def _open(self) -> Sequence[DisputeInfo]:
+        return [d for d in self._disputes() if d.status == DisputeStatus.OPEN]
 
     @property
     def idle(self) -> bool:
         """Whether, as of the last step, every update is right and no own dispute is open."""
-        own = self.view.disputes(challenger=self._me.address)
-        pending = [u for u in self.view.chain(self._folder.job.job_id) if u.status == UpdateStatus.PENDING]
-        return not any(d.status == DisputeStatus.OPEN for d in own) and all(
-            self.differences.get(u.update, 0) is None for u in pending
-        )
+        pending = [u for u in self.view.chain(self.job_id) if u.status == UpdateStatus.PENDING]
+        return not self._open() and all(self.differences.get(u.update, 0) is None for u in pending)
+
+    # ---------------------------------------------------------------- telling
+
+    def _tell(self) -> None:
+        """Say what has become of updates and own disputes since the last time; at first, what there is."""
+        chain = self.view.chain(self.job_id)
+        if not self._told:
+            final = [update for update in chain if update.status == UpdateStatus.FINAL]
+            self._told = {update.update: update.status for update in final}
+            done = final[-1].first_segment + final[-1].segments if final else 0
+            self._log(f"{done} of {self._folder.job.geometry.segments} segments are final", segments=done)
+        live = {update.update for update in chain}
+        for update in [*chain, *(self.view.update(u) for u in self._pending - live)]:
+            if self._new(update.update, update.status):
+                self._tell_update(update)
+        self._pending = {update.update for update in chain if update.status == UpdateStatus.PENDING}
+        for dispute in self._disputes():
+            if self._new(dispute.dispute, dispute.status):
+                lost = dispute.status == DisputeStatus.LOST
+                self._log(
+                    f"own dispute of segment {dispute.segment + 1}: {dispute.status.value}"
+                    + (", and its bond with it: find out why" if lost else ""),
+                    level="error" if lost else "info",
+                    dispute=dispute.dispute,
+                    update=dispute.update,
+                    segment=dispute.segment,
+                )
+        for update in chain:
+            if update.status == UpdateStatus.PENDING:
+                self._tell_late(update, chain)
+
+    def _new(self, of: bytes, what: object) -> bool:
+        if self._told.get(of) == what:
+            return False
+        self._told[of] = what
+        return True
+
+    def _tell_update(self, update: UpdateInfo) -> None:
+        last = update.first_segment + update.segments
+        text = f"update {update.update.hex()[:12]}, segments {update.first_segment + 1} to {last}: "
+        told: dict[str, Any] = {"update": update.update, "trainer": "0x" + update.trainer.hex()}
+        told["status"] = update.status.value
+        if update.status == UpdateStatus.PENDING:
+            until = datetime.fromtimestamp(update.deadline, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+            self._log(f"{text}posted, can be disputed until {until}", deadline=update.deadline, **told)
+        else:
+            self._log(f"{text}{update.status.value}", **told)
+
+    def _tell_late(self, update: UpdateInfo, chain: Sequence[UpdateInfo]) -> None:
+        """Say that an update is or will be over its deadline before it is compared, or disputed (A-9)."""
+        told: dict[str, Any] = {"update": update.update, "deadline": update.deadline}
+        name, left = f"update {update.update.hex()[:12]}", update.deadline - self.view.now()
+        if update.update in self.differences:
+            wrong = self.differences[update.update] is not None
+            if wrong and left < 0 and not any(d.update == update.update for d in self._disputes()):
+                self._log.once(f"{name} is wrong and cannot be disputed any more", level="error", **told)
+            return
+        if left < 0:
+            self._log.once(
+                f"{name} was not compared before its deadline: watch closer", level="error", **told
+            )
+        elif self.pace is not None:
+            before = self._replay.left([u for u in chain if u.index <= update.index])
+            need = before * self.pace.segment(self._folder.job.geometry.steps_of(0))
+            if need > left:
+                self._log.once(
+                    f"{name} cannot be compared before its deadline: {before} segments to replay take "
+                    "longer; name a --store that has the last final state, or use a faster machine",
+                    level="error",
+                    need=round(need),
+                    left=left,
+                    **told,
+                )
 
 
 def check_job(contracts: Contracts, folder: JobFolder) -> None:

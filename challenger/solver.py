@@ -73,6 +73,8 @@ class Challenger:
         or None.
             `openings.first_difference` is one; a watcher gives one that remembers, or that says None until
             it knows.
+        ready: whether the replay has come to a dispute's segment. Until then nothing is selected or proven
+            there, and the other disputes go on (A-8).
     """
 
     address: bytes
@@ -80,6 +82,7 @@ class Challenger:
     openings: Openings
     salt: Salt
     first_difference: FirstDifference
+    ready: Callable[[DisputeInfo], bool] = lambda _: True
 
 
 def solve(view: CourtView, me: Challenger, *, report: Report = raise_trouble) -> list[Move]:
@@ -120,7 +123,7 @@ def _play(view: CourtView, me: Challenger, dispute: DisputeInfo, candidate: Cand
     branch = view.branch(dispute.dispute, candidate.candidate)
     if branch.turn == Turn.DEFENDER_LATE:
         yield Silence(dispute=dispute.dispute, candidate=branch.candidate)
-    elif branch.turn == Turn.CHALLENGER:
+    elif branch.turn == Turn.CHALLENGER and me.ready(dispute):
         yield _attack(view, me, site(view, me.job, candidate), branch)
 
 

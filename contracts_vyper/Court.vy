@@ -15,7 +15,7 @@
      clock       arithmetic of D-12          ends        falls and losses (D-14 to D-16)
      packing     small integers in slots
 
-     Times are seconds of block timestamps. Reasons of refusal are listed in specs/dispute.md.
+     Times are seconds of block timestamps. Reasons of refusal are listed in specs/errors.md.
 @custom:security Everything that changes state is called by anyone, the dispute's challenger or the trainer's side, as each
      function says; `verdict` by the verifier only. Bonds are held by the board.
 """

@@ -79,7 +79,7 @@ def fold_shape(
     """
     @notice What the court needs to know of a fold that is to be bisected (P-16).
     @param program_root Of the job (C-8).
-    @param n_nodes Number of nodes of the job.
+    @param n_nodes Number of nodes of the job, below 2**64.
     @param node Number of the node.
     @param range_log2 Of the job (P-12).
     @param tensor_height H of the job (C-5).
@@ -87,6 +87,7 @@ def fold_shape(
     @param opening The descriptor, 1024 bytes, and its path; refused if the fold is one range.
     @return The fold (1 sum, 2 max, 3 argmax), and the number of ranges, at least 2.
     """
+    assert n_nodes < 2**64, "verifier: number too large"
     begin: uint256 = 0
     end: uint256 = 0
     begin, end = self._bounds(196)
@@ -120,11 +121,12 @@ def schedule_row(
     @notice Which dataset row stands at a batch position (P-7).
     @param seed Of the job.
     @param n_rows Rows of the dataset.
-    @param batch Rows per step.
-    @param step From the start of the job.
-    @param position In the batch, from 0.
+    @param batch Rows per step, below 2**64.
+    @param step From the start of the job, below 2**128.
+    @param position In the batch, from 0, below 2**128.
     @return The row.
     """
+    assert batch < 2**64 and step < 2**128 and position < 2**128, "verifier: number too large"
     return schedule.row(seed, n_rows, batch, step, position)
 
 
@@ -133,6 +135,7 @@ def _prove(court: address, dispute: bytes32, candidate: bytes32, index: uint256)
     """
     @notice Ask the court, judge, tell the court.
     """
+    assert court.is_contract, "verifier: no court"
     c: ICourtContext.ProofContext = staticcall ICourtContext(court).proof_context(dispute, candidate)
     begin: uint256 = 0
     end: uint256 = 0

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING
 
+from gavel.preflight import check_opening
 from gavel.setup import TrainingSetup
+from protocol.chain.client import SentTransaction
 from protocol.chain.deployment import Contracts
 from protocol.chain.moves import ensure_allowance, send_move
 from protocol.commitments.canonical import Words
-from protocol.errors import MismatchError
+from protocol.errors import GavelError, MismatchError, RefusedError, UnsupportedError, UsageError
 from protocol.game.moves import OpenJob
 from protocol.job import Geometry, Job, Preset
 from protocol.job_folder import JobFolder, commit, manifest_bytes
@@ -52,15 +55,50 @@ def make_job(
     salt: bytes,
     lifetime: int,
 ) -> JobFolder:
+    """Capture a training and write the terms of a job for these contracts, as `capture_job` does.
+
+    Args:
+        contracts: where the job is to be opened, with the requester's key.
+        lifetime: seconds from now until nothing can be posted.
+    """
+    return capture_job(
+        setup,
+        chain_id=contracts.client.chain_id,
+        board=contracts.board.address_bytes,
+        requester=contracts.account,
+        preset=preset,
+        steps=steps,
+        stride=stride,
+        batch=batch,
+        seed=seed,
+        salt=salt,
+        expiry=contracts.client.now() + lifetime,
+    )
+
+
+def capture_job(
+    setup: TrainingSetup,
+    *,
+    chain_id: int,
+    board: bytes,
+    requester: bytes,
+    preset: Preset,
+    steps: int,
+    stride: int,
+    batch: int,
+    seed: bytes,
+    salt: bytes,
+    expiry: int,
+) -> JobFolder:
     """Capture a training, compare it with eager PyTorch, and write the terms; nothing is sent.
 
     Args:
         setup: the training.
-        contracts: where the job is to be opened, with the requester's key.
+        chain_id, board, requester: where the job is to be opened and by whom; addresses of 20 bytes.
         preset: tree shapes, clocks and money.
         steps, stride, batch: T and C in steps, rows per step.
         seed: of the batch schedule, 32 bytes (P-7); salt: 32 bytes.
-        lifetime: seconds from now until nothing can be posted.
+        expiry: timestamp in seconds after which nothing can be posted.
 
     Raises:
         UnsupportedError: a part of the training has no meaning here; names it and the user's line.
@@ -68,6 +106,12 @@ def make_job(
     """
     from prover.capture import capture, check_against_eager
 
+    for name, _ in (*setup.module.named_parameters(), *setup.module.named_buffers()):
+        if name.startswith(OPTIMIZER_PREFIX):
+            raise UnsupportedError(
+                f"{name} of the module has the name of an optimizer's slot; rename the attribute "
+                f"{OPTIMIZER_PREFIX.rstrip('.')!r} of the module"
+            )
     captured = capture(
         module=setup.module,
         loss=setup.loss,
@@ -120,9 +164,9 @@ def make_job(
         range_log2=preset.range_log2,
     )
     job = Job(
-        chain_id=contracts.client.chain_id,
-        board=contracts.board.address_bytes,
-        requester=contracts.account,
+        chain_id=chain_id,
+        board=board,
+        requester=requester,
         salt=salt,
         manifest=sha256(manifest).digest(),
         program_root=program_root,
@@ -131,7 +175,7 @@ def make_job(
         seed=seed,
         geometry=geometry,
         clocks=preset.clocks,
-        expiry=contracts.client.now() + lifetime,
+        expiry=expiry,
         money=preset.money,
     )
     folder = JobFolder(
@@ -145,18 +189,39 @@ def make_job(
     return folder
 
 
-def open_job(contracts: Contracts, folder: JobFolder, path: Path | None = None) -> None:
-    """Fund and open a job from the account of the requester, and write its folder.
+def open_job(contracts: Contracts, folder: JobFolder, path: Path | None = None) -> SentTransaction:
+    """Check, write the folder, fund and open a job from the requester's account (J-3, J-4).
+
+    Args:
+        path: of the folder; None leaves it to the caller.
 
     Raises:
-        RefusedError: the board refuses the terms, with its reason.
-        ChainError: the account cannot pay the rewards, or the node failed.
+        RefusedError: the board refuses the terms, with its reason; the folder is gone again.
+        ChainError: the account cannot pay, or the node failed; once something was sent the folder stays.
+        MalformedError: the folder cannot be written; nothing was sent.
     """
     job = folder.job
-    ensure_allowance(contracts, job.money.reward * job.geometry.segments)
+    check_opening(contracts, job)
     if path is not None:
+        _save(folder, path)
+    try:
+        ensure_allowance(contracts, job.money.reward * job.geometry.segments, times=1)
+        return send_move(contracts, OpenJob(terms=job), tried=True)
+    except RefusedError:
+        if path is not None:
+            rmtree(path)
+        raise
+
+
+def _save(folder: JobFolder, path: Path) -> None:
+    """Write a new folder, or leave nothing of it."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UsageError(f"{path} exists and is not an empty folder; name a new one")
+    try:
         folder.save(path)
-    send_move(contracts, OpenJob(terms=job))
+    except GavelError:
+        rmtree(path, ignore_errors=True)
+        raise
 
 
 def named_tensors(folder: JobFolder, state: Sequence[Words]) -> dict[str, Tensor]:

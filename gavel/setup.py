@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from protocol.errors import UsageError
+from protocol.errors import GavelError, MalformedError, MismatchError, UsageError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -67,12 +69,62 @@ def load_setup(place: str) -> TrainingSetup:
     This runs the user's own code: only the requester does it, once.
 
     Raises:
-        UsageError: there is no such function, or it returns something else.
+        UsageError: there is no such function, it fails, or it returns something else.
     """
     function: Callable[[], Any] = load_object(place)
     if not callable(function):
         raise UsageError(f"{place!r} is not a function; name one that returns a gavel.setup.TrainingSetup")
-    setup = function()
+    try:
+        setup = function()
+    except GavelError:
+        raise
+    except Exception as error:  # whatever the user's own code does wrong, it is not a bug of gavel
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        raise UsageError(
+            f"{place!r} failed with {type(error).__name__}: {error} ({where.filename}, line {where.lineno}); "
+            "correct it, or call it in Python to see more"
+        ) from error
     if not isinstance(setup, TrainingSetup):
         raise UsageError(f"{place!r} returned {type(setup).__name__}, not a gavel.setup.TrainingSetup")
     return setup
+
+
+def warm_start(setup: TrainingSetup, path: Path) -> None:
+    """Let the module of a setup start from the tensors of a safetensors file (requester.md, J-1).
+
+    The file holds every parameter and buffer of the module by its name, as `gavel job fetch` writes them. The
+    module is changed in place; an optimizer starts anew.
+
+    Raises:
+        MalformedError: the file cannot be read.
+        MismatchError: its names, shapes or dtypes are not those of the module.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        given = load_file(path)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise MalformedError(f"the initial weights {path} cannot be read: {error}") from error
+    own = {**dict(setup.module.named_parameters()), **dict(setup.module.named_buffers())}
+    for what, names in (("lacks", own.keys() - given.keys()), ("has beside them", given.keys() - own.keys())):
+        if names:
+            raise MismatchError(
+                f"the initial weights {path} are not those of the module: the file {what} "
+                f"{', '.join(sorted(names))}; take a file of the same architecture"
+            )
+    for name, tensor in own.items():
+        found, wanted = given[name], (tuple(tensor.shape), tensor.dtype)
+        if (tuple(found.shape), found.dtype) != wanted:
+            raise MismatchError(
+                f"the initial weights {path} hold {name} as {found.dtype}{tuple(found.shape)}, the module "
+                f"has {tensor.dtype}{tuple(tensor.shape)}; take a file of the same architecture"
+            )
+        if found.is_floating_point() and bool(torch.isnan(found).any()):
+            raise MalformedError(
+                f"the initial weights {path} hold NaN in {name}; no training leads out of it"
+            )
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(given[name])

@@ -1,12 +1,13 @@
 """The public data of a job as a folder, checked against the job id when it is read (A-1).
 
-    job.json             format, the words of U-1, and the deployment's court and verifier
+    job.json             format, job id, the words of U-1
     manifest.json        names, shapes, dtypes, labels, links; its sha256 is in the terms
     program.bin          the descriptors, 1024 bytes each, in order (P-2)
     inputs.safetensors   uint32 words of every input, by number (C-7)
     genesis.safetensors  uint32 words of every slot before the first step, by number (C-6)
 
 Whoever has the job id can check all of it: nothing in a folder has to be trusted, and nothing in it is code.
+Each file has one form, so one changed byte anywhere shows (stores.md, S-7).
 """
 
 from __future__ import annotations
@@ -18,21 +19,28 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
-
 from protocol.commitments.canonical import Words
 from protocol.commitments.tensor import state_tree, tensor_root
 from protocol.commitments.tree import Tree, height
-from protocol.errors import MalformedError, MismatchError
+from protocol.errors import MalformedError, MismatchError, StorageError
+from protocol.files import opened, read_file, trouble, written
 from protocol.job import Clocks, Geometry, Job, Money
 from protocol.program.descriptor import DESCRIPTOR_BYTES, Node
 from protocol.program.lint import check_descriptor, check_program, check_values
 from protocol.program.program import Program, TensorSpec
 from protocol.sanity import check_terms
+from protocol.wire import read_json
+from protocol.words_file import chunks, read_words, size_of
 
 FORMAT: Final = "gavel job 1"
+
+MAX_TERMS: Final = 1 << 16
+"""Bytes of job.json."""
+
+MAX_MANIFEST: Final = 64 << 20
+"""Bytes of manifest.json."""
+
+DTYPES: Final = ("f32", "i32")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,24 +64,32 @@ class JobFolder:
         """Write the folder.
 
         Raises:
-            MalformedError: there is a job in it already, or it cannot be written.
+            MalformedError: there is a job in it already.
+            StorageError: it cannot be written, for example because the disk is full; nothing of it is left.
         """
         if (path / "job.json").exists():
             raise MalformedError(f"{path} holds a job already; name a new folder")
         try:
             path.mkdir(parents=True, exist_ok=True)
-            (path / "manifest.json").write_bytes(manifest_bytes(self.program, self.manifest))
-            (path / "program.bin").write_bytes(b"".join(node.encode() for node in self.program.nodes))
-            save_words(path / "inputs.safetensors", self.inputs)
-            save_words(path / "genesis.safetensors", self.genesis)
-            terms = {
-                "format": FORMAT,
-                "job": self.job.job_id.hex(),
-                "words": [hex(w) for w in self.job.words()],
-            }
-            (path / "job.json").write_text(json.dumps(terms, indent=2) + "\n")
         except OSError as error:
-            raise MalformedError(f"the job folder {path} cannot be written: {error}") from error
+            raise trouble(f"the job folder {path} cannot be made", error) from error
+        files = {
+            "manifest.json": [manifest_bytes(self.program, self.manifest)],
+            "program.bin": [node.encode() for node in self.program.nodes],
+            "inputs.safetensors": chunks(self.inputs),
+            "genesis.safetensors": chunks(self.genesis),
+            "job.json": [_terms_bytes(self.job)],  # last: with it the folder is one
+        }
+        done: list[Path] = []
+        try:
+            for name, pieces in files.items():
+                with written(path / name) as file:
+                    file.writelines(pieces)
+                done.append(path / name)
+        except StorageError:
+            for part in done:
+                part.unlink(missing_ok=True)
+            raise
 
     @classmethod
     def load(cls, path: Path) -> JobFolder:
@@ -82,33 +98,28 @@ class JobFolder:
         Raises:
             MalformedError: a file is not what it claims to be, or the program is not well-formed.
             MismatchError: something is not what the job id commits to.
+            StorageError: a file cannot be read.
         """
+        job = _read_terms(path / "job.json")
+        manifest = read_file(path / "manifest.json", limit=MAX_MANIFEST)
+        _agree("manifest", sha256(manifest).digest(), job.manifest)
+        data = read_json(manifest, what=str(path / "manifest.json"), limit=MAX_MANIFEST)
         try:
-            terms = json.loads((path / "job.json").read_text())
-            manifest = (path / "manifest.json").read_bytes()
-            descriptors = (path / "program.bin").read_bytes()
-            if terms.get("format") != FORMAT:
-                raise MalformedError(f"{path} is not a job folder ({FORMAT}); make one with `gavel job new`")
-            job = job_of_words([int(word, 16) for word in terms["words"]])
-            _agree("job id", job.job_id, bytes.fromhex(terms["job"]))
-            _agree("manifest", sha256(manifest).digest(), job.manifest)
-            program, captured = _read_manifest(json.loads(manifest), descriptors)
-        except (
-            OSError,
-            ValueError,
-            LookupError,
-            TypeError,
-            AttributeError,
-            ArithmeticError,
-            RecursionError,
-        ) as error:
-            raise MalformedError(f"the job folder {path} cannot be read: {error!r}") from error
+            limit = DESCRIPTOR_BYTES * min(job.geometry.n_nodes, len(data["program"]["labels"]))
+            descriptors = read_file(path / "program.bin", limit=limit)
+            program, captured = _read_manifest(data, descriptors)
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+            raise MalformedError(
+                f"{path / 'manifest.json'} does not describe a program ({error!r}); do not follow this job"
+            ) from error
+        check_program(program)
+        check_terms(job, program)
         folder = cls(
             job=job,
             program=program,
             manifest=captured,
-            inputs=load_words(path / "inputs.safetensors"),
-            genesis=load_words(path / "genesis.safetensors"),
+            inputs=load_words(path / "inputs.safetensors", [spec.extent for spec in program.inputs]),
+            genesis=load_words(path / "genesis.safetensors", [spec.extent for spec in program.slots]),
         )
         folder.check()
         return folder
@@ -203,22 +214,50 @@ def job_of_words(words: Sequence[int]) -> Job:
         raise MalformedError(f"the terms are not the {12 + 9} words of U-1: {error}") from error
 
 
-def save_words(path: Path, tensors: Sequence[Words], metadata: dict[str, str] | None = None) -> None:
-    """Write flat uint32 arrays as safetensors, named by number."""
-    save_file({str(i): np.ascontiguousarray(words) for i, words in enumerate(tensors)}, path, metadata)
+def save_words(path: Path, tensors: Sequence[Words]) -> None:
+    """Write flat uint32 arrays as safetensors, named by number (S-2). Raises StorageError if it cannot."""
+    with written(path) as file:
+        file.writelines(chunks(tensors))
 
 
-def load_words(path: Path) -> tuple[Words, ...]:
-    """Read what `save_words` wrote. Raises MalformedError if it is not that."""
+def load_words(path: Path, extents: Sequence[int]) -> tuple[Words, ...]:
+    """Read what `save_words` wrote.
+
+    Args:
+        extents: words of each tensor.
+
+    Raises:
+        MalformedError: it does not hold these tensors.
+        StorageError: it cannot be read.
+    """
+    with opened(path, limit=size_of(extents)) as file:
+        return read_words(file, extents, what=str(path))
+
+
+def _terms_bytes(job: Job) -> bytes:
+    terms = {"format": FORMAT, "job": job.job_id.hex(), "words": [hex(word) for word in job.words()]}
+    return (json.dumps(terms, indent=2) + "\n").encode()
+
+
+def _read_terms(path: Path) -> Job:
+    """The job in job.json; raises as `JobFolder.load`."""
+    data = read_file(path, limit=MAX_TERMS)
+    terms = read_json(data, what=str(path), limit=MAX_TERMS)
     try:
-        tensors = load_file(path)
-        arrays = tuple(tensors[str(i)] for i in range(len(tensors)))
-    except (OSError, KeyError, SafetensorError, ValueError) as error:
-        raise MalformedError(f"{path} does not hold tensors of words: {error!r}") from error
-    for words in arrays:
-        if words.dtype != np.uint32 or words.ndim != 1:
-            raise MalformedError(f"{path} holds {words.dtype}{words.shape}, not flat uint32 words")
-    return arrays
+        if terms["format"] != FORMAT:
+            raise MalformedError(f"its format is {terms['format']!r:.40}, not {FORMAT!r}")
+        job = job_of_words([int(word, 16) for word in terms["words"]])
+        _agree("job id", job.job_id, bytes.fromhex(terms["job"]))
+    except MalformedError as error:
+        raise MalformedError(f"{path}: {error}; get the requester's copy") from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise MalformedError(
+            f"{path} does not hold the terms of a job ({error!r}); make one with `gavel job new`, or get the "
+            "requester's copy"
+        ) from error
+    if data != _terms_bytes(job):
+        raise MalformedError(f"{path} is not written as gavel writes it; get the requester's copy")
+    return job
 
 
 def _read_manifest(manifest: dict[str, Any], descriptors: bytes) -> tuple[Program, dict[str, Any]]:
@@ -241,8 +280,10 @@ def _read_manifest(manifest: dict[str, Any], descriptors: bytes) -> tuple[Progra
 
 
 def _spec(entry: dict[str, Any]) -> TensorSpec:
-    shape = tuple(int(size) for size in entry["shape"])
-    return TensorSpec(name=str(entry["name"]), shape=shape, dtype=str(entry["dtype"]))
+    shape = entry["shape"]
+    if not all(type(size) is int and 0 <= size < 1 << 32 for size in shape) or entry["dtype"] not in DTYPES:
+        raise MalformedError(f"a tensor of shape {shape!r:.80} and dtype {entry['dtype']!r:.20} has no words")
+    return TensorSpec(name=str(entry["name"]), shape=tuple(shape), dtype=entry["dtype"])
 
 
 def _agree(what: str, found: bytes, expected: bytes) -> None:

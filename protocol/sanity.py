@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from protocol.errors import MalformedError
+from protocol.errors import MalformedError, RefusedError
+from protocol.game.model_board import check_geometry
 from protocol.job import Job
 from protocol.program.address import n_ranges
 from protocol.program.program import Program
@@ -35,6 +36,10 @@ def check_terms(job: Job, program: Program) -> None:
         MalformedError: naming the term and its limit.
     """
     clocks, geometry = job.clocks, job.geometry
+    try:
+        check_geometry(geometry)
+    except RefusedError as error:
+        _refuse(f"is one that no board opens ({error.reason})")
     if clocks.response < MIN_RESPONSE:
         _refuse(f"gives {clocks.response} s for a move, fewer than {MIN_RESPONSE}")
     for name in BOUNDED:

@@ -13,6 +13,7 @@ from protocol.chain.agent import Agent, Log
 from protocol.chain.court_view import ChainView
 from protocol.chain.deployment import Contracts
 from protocol.chain.moves import ensure_allowance, send_move
+from protocol.checkpoints import CheckpointStore
 from protocol.errors import MismatchError
 from protocol.game.isolation import isolated
 from protocol.game.moves import Claim, Commit, Lease, Move, Post, Reclaim, Withdraw
@@ -23,7 +24,6 @@ from protocol.job_folder import JobFolder
 from prover.defence import Defender, answers, freed
 from prover.engine.executor import Executor
 from prover.engine.trace import trace_of_job
-from prover.store import CheckpointStore
 
 FRESH: Final = 30.0
 """Seconds after which a defender looks at the chain again before it goes on."""
@@ -32,10 +32,16 @@ FRESH: Final = 30.0
 class TrainerAccount:
     """What a trainer does on the job board."""
 
-    def __init__(self, *, contracts: Contracts, folder: JobFolder, log: Log) -> None:
-        """Bind to a client with the trainer's key; nothing is sent."""
+    def __init__(
+        self, *, contracts: Contracts, folder: JobFolder, log: Log, view: ChainView | None = None
+    ) -> None:
+        """Bind to a client with the trainer's key; nothing is sent.
+
+        Args:
+            view: shared with others of the process; one of its own unless given.
+        """
         self._contracts, self._folder, self._log = contracts, folder, log
-        self.view = ChainView(contracts)
+        self.view = view or ChainView(contracts)
         self._parent: bytes | None = None
         self._first = 0
 
@@ -52,6 +58,10 @@ class TrainerAccount:
         tip, segment, root = self._contracts.board.view("tip", job)
         return (bytes(tip) if any(tip) else job), int(segment), bytes(root)
 
+    def moved(self) -> bool:
+        """Whether the tip is no longer the one that `tip` told last."""
+        return self._parent is not None and self._read_tip()[0] != self._parent
+
     def lease(self) -> bool:
         """Take the lease unless it is held already; return whether a transaction was sent.
 
@@ -61,26 +71,26 @@ class TrainerAccount:
             MismatchError: the tip is not the one that `tip` told last, so it was not replayed; nothing
                 is sent.
             RefusedError: somebody else holds it, or nothing is left to post.
+            ChainError: the account cannot pay the deposit and the bond of an update.
         """
-        if self._parent is not None:
-            parent, segment, _ = self._read_tip()
-            if parent != self._parent:
-                raise MismatchError(
-                    f"the job's tip is another one now, up to segment {segment}: what was replayed is not "
-                    "what would be built on; train again, which replays the new tip before it leases"
-                )
+        if self.moved():
+            raise MismatchError(
+                "the job's tip is another one now: what was replayed is not what would be built on; train "
+                "again, which replays the new tip before it leases"
+            )
         self.view.refresh()
         state = self.view.job_state(self._folder.job.job_id)
-        if state["leaseholder"] == self._contracts.account and self.view.now() <= state["lease_due"]:
-            return False
         money = self._folder.job.money
+        if state["leaseholder"] == self._contracts.account and self.view.now() <= state["lease_due"]:
+            ensure_allowance(self._contracts, money.update_bond)
+            return False
         ensure_allowance(self._contracts, money.lease_deposit + money.update_bond)
         send_move(self._contracts, Lease(job=self._folder.job.job_id))
         self._log("leased the job")
         return True
 
-    def post(self, states: Sequence[bytes]) -> None:
-        """Post the state roots of further segments (U-4).
+    def post(self, states: Sequence[bytes]) -> Post:
+        """Post the state roots of further segments (U-4); return the move.
 
         Raises:
             RefusedError: no lease, too many segments, past the end, or the tip is not the one that `tip`
@@ -90,8 +100,10 @@ class TrainerAccount:
         if self._parent is None:
             self.tip()
         parent, self._parent = self._parent or self._folder.job.job_id, None
-        send_move(self._contracts, Post(job=self._folder.job.job_id, parent=parent, states=tuple(states)))
+        move = Post(job=self._folder.job.job_id, parent=parent, states=tuple(states))
+        send_move(self._contracts, move)
         self._log(f"posted segments {self._first + 1} to {self._first + len(states)}")
+        return move
 
 
 class DefenderAgent(Agent):

@@ -24,7 +24,7 @@ def __init__(token_: address):
     """
     @param token_ ERC-20 that moves exactly what it says.
     """
-    assert token_ != empty(address), "board: no token"
+    assert token_.is_contract, "board: no token"
     token = IERC20(token_)
 
 

@@ -230,6 +230,7 @@ def finalise(job: bytes32):
     @notice Record up to 64 further updates of the job as final (U-6). Anyone.
     @param job Job id.
     """
+    assert jobs.known(job), "board: unknown job"
     self._finalise(job)
 
 

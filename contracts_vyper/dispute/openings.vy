@@ -113,7 +113,7 @@ def open(
     if records.cases[update].word == 0:
         records.cases[update] = records.Case(geometry=u.geometry, word=records._case_word(u.clocks, u.trainer))
     number: uint256 = records.dispute_count + 1
-    assert number <= packing.MAX_NUMBER  # 67 million
+    guard.that(number <= packing.MAX_NUMBER, "court: too many disputes")  # 67 million
     records.dispute_count = number
     records.disputes[dispute] = records.DisputeRecord(
         update=update, word=packing.dispute(msg.sender, block.timestamp, segment, number, records.OPEN)

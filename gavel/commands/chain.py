@@ -62,15 +62,15 @@ def devnet(port: int, accounts: int, block_time: float) -> None:
 )
 def deploy(rpc: str, key_file: Path | None, out: Path, token: str | None, give: tuple[str, ...]) -> None:
     """Deploy bond token, scalar functions, step verifier, board and court, and write where they are."""
-    from eth_utils.address import is_address
-
     from protocol.chain import deployment
     from protocol.chain.client import Client
     from protocol.errors import UsageError
 
     for address in (*give, *([token] if token else [])):
-        if not is_address(address):
-            raise UsageError(f"{address!r} is not an address; write 0x and 40 hexadecimal digits")
+        if not deployment.is_good_address(address):
+            raise UsageError(
+                f"{address!r} is not an address; write 0x and 40 hexadecimal digits, and mind the checksum"
+            )
     if token and give:
         raise UsageError("--give hands out a new token; leave out --token, or send the tokens yourself")
     log = logger("deploy")
@@ -79,6 +79,6 @@ def deploy(rpc: str, key_file: Path | None, out: Path, token: str | None, give: 
         contracts.token.send("transfer", address, HANDED_OUT)
         log(f"{HANDED_OUT // 10**18:,} bond tokens to {address}")
     contracts.deployment.save(out)
-    for name in ("token", "functions", "verifier", "board", "court"):
+    for name in deployment.NAMES:
         log(f"{name} at {getattr(contracts.deployment, name)}")
     log(f"code on chain checked; wrote {out}")

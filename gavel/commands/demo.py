@@ -12,16 +12,41 @@ from rich.console import Console
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the story.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the model's start and the batches.")
-def demo(as_json: bool, seed: int) -> None:
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Of the model's start, the batches and the cheat."
+)
+@click.option(
+    "--cheat",
+    "name",
+    metavar="NAME",
+    default=None,
+    help="What the cheating trainer does; `--cheat list` says what there is.  [default: partial-sum]",
+)
+@click.option(
+    "--step",
+    type=int,
+    default=None,
+    help="The step that it does it in, 120 to 159.  [default: 147]",
+)
+def demo(as_json: bool, seed: int, name: str | None, step: int | None) -> None:
     """Play the main job on an embedded chain: train, cheat, catch, slash, finish, claim."""
-    from gavel.demo.report import Screen, show
-    from gavel.demo.story import Narrator, Story
+    from gavel.demo.report import Screen, cheats, show
+    from gavel.demo.story import CHEAT_STEP, Narrator, Story
+    from gavel.scenarios.cheats import DEFAULT
 
     console = Console()
+    if name == "list":
+        console.print(cheats())
+        return
     narrator = Narrator() if as_json else Screen(console)
     with TemporaryDirectory(prefix="gavel-demo-") as folder:
-        report = Story(seed=seed, folder=Path(folder), narrator=narrator).play()
+        report = Story(
+            seed=seed,
+            folder=Path(folder),
+            narrator=narrator,
+            cheat_name=name or DEFAULT,
+            step=CHEAT_STEP if step is None else step,
+        ).play()
     if as_json:
         click.echo(json.dumps(report.to_json(), indent=2))
     else:

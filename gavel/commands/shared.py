@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event as Flag
@@ -13,6 +14,7 @@ from typing import Any, Final, TypeVar
 import click
 from rich.console import Console
 
+from protocol.chain.agent import Log
 from protocol.chain.client import Client, read_key
 from protocol.chain.deployment import Contracts, Deployment
 from protocol.errors import UsageError
@@ -20,6 +22,8 @@ from protocol.errors import UsageError
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 KEY_VARIABLE: Final = "GAVEL_KEY"
+PASSPHRASE_VARIABLE: Final = "GAVEL_PASSPHRASE"  # noqa: S105  (a name)
+_KEYSTORE: Final = "gavel.keystore"
 PATH: Final = click.Path(path_type=Path)
 
 
@@ -47,18 +51,37 @@ rpc_option: Final = click.option(
     help="JSON-RPC endpoint of the chain, also $GAVEL_RPC.",
 )
 
-key_option: Final = click.option(
-    "--key-file",
-    type=PATH,
-    default=None,
-    help=f"File with the private key as 0x and 64 digits; ${KEY_VARIABLE} otherwise.",
-)
+
+def key_option(command: Command) -> Command:
+    """Add --key-file, and --keystore, which `private_key` looks up."""
+    for option in (
+        click.option(
+            "--keystore",
+            type=PATH,
+            expose_value=False,
+            callback=_keep_keystore,
+            help=f"Encrypted keystore (`gavel key new`); passphrase: ${PASSPHRASE_VARIABLE}, or asked for.",
+        ),
+        click.option(
+            "--key-file",
+            type=PATH,
+            default=None,
+            help=f"File, readable by you alone, with the key as 0x and 64 digits; ${KEY_VARIABLE} otherwise.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _keep_keystore(context: click.Context, _parameter: click.Parameter, value: Path | None) -> None:
+    context.meta[_KEYSTORE] = value
+
 
 store_option: Final = click.option(
     "--store",
-    type=PATH,
     default=None,
-    help="Folder of checkpoints.  [default: FOLDER/checkpoints]",
+    metavar="URL",
+    help="Folder or URL of checkpoints.  [default: FOLDER/checkpoints]",
 )
 
 poll_option: Final = click.option(
@@ -73,21 +96,48 @@ folder_argument: Final = click.argument("folder", type=click.Path(path_type=Path
 
 
 def private_key(key_file: Path | None) -> bytes:
-    """Return the key from the file or the environment; a key is never an argument.
+    """Return the key from the keystore, the file or the environment; a key is never an argument (K-6).
 
     Raises:
-        UsageError: there is none, or the file cannot be read.
+        UsageError: there is none or more than one, the passphrase is wrong, or others can read the file.
+        MalformedError, StorageError: a file cannot be read.
         ChainError: it is not a key.
     """
+    from gavel.keys import read_key_file, read_keystore
+
+    context = click.get_current_context(silent=True)
+    keystore: Path | None = context.meta.get(_KEYSTORE) if context is not None else None
+    if keystore is not None and key_file is not None:
+        raise UsageError("--keystore and --key-file are both given; name one")
+    if keystore is not None:
+        return read_keystore(keystore, passphrase)
     if key_file is not None:
-        try:
-            return read_key(key_file.read_text())
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"the key file {key_file} cannot be read: {error}") from error
+        return read_key_file(key_file)
     text = os.environ.get(KEY_VARIABLE)
     if not text:
-        raise UsageError(f"no private key: set {KEY_VARIABLE}, or name a file with --key-file")
+        raise UsageError(
+            "no private key: name a keystore with --keystore or a file with --key-file, or set "
+            f"{KEY_VARIABLE}"
+        )
     return read_key(text)
+
+
+def passphrase(*, new: bool = False) -> str:
+    """Return the passphrase of a keystore from the environment, or ask for it.
+
+    Args:
+        new: it is for a new keystore: ask twice.
+
+    Raises:
+        UsageError: it is not in the environment, and there is no terminal to ask on.
+    """
+    text = os.environ.get(PASSPHRASE_VARIABLE)
+    if text is not None:
+        return text
+    if not sys.stdin.isatty():
+        raise UsageError(f"the keystore needs a passphrase: set {PASSPHRASE_VARIABLE}, or use a terminal")
+    asked: str = click.prompt("passphrase", hide_input=True, confirmation_prompt=new, err=True)
+    return asked
 
 
 def connect(rpc: str, deployment: Path, key: bytes | None) -> Contracts:
@@ -101,12 +151,12 @@ def connect(rpc: str, deployment: Path, key: bytes | None) -> Contracts:
     return Contracts.bind(Client.connect(rpc, key=key, chain_id=where.chain_id), where)
 
 
-def logger(name: str) -> Callable[[str], None]:
+def logger(name: str) -> Log:
     """Return what prints one line with the actor's name to standard output, at once."""
     console = Console(soft_wrap=True)
 
-    def log(line: str) -> None:
-        console.print(f"{name}: {line}", highlight=False, markup=False)
+    def log(text: str, /, *, level: str = "info", **fields: object) -> None:  # noqa: ARG001  (for people)
+        console.print(f"{name}: {text}", highlight=False, markup=False)
         console.file.flush()
 
     return log

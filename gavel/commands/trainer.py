@@ -1,7 +1,8 @@
-"""`gavel train`, `gavel submit` and `gavel defend`."""
+"""`gavel train`, `gavel submit`, `gavel defend`, and `gavel trainer run`, which is the three in one."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,12 +20,15 @@ from gavel.commands.shared import (
     stop_on_signals,
     store_option,
 )
-from protocol.errors import UsageError
+from gavel.commands.stored import steps_shown, threads_option
+from protocol.errors import GavelError, UsageError
 
 if TYPE_CHECKING:
+    from protocol.chain.agent import Log
     from protocol.game.trace import Hooks
     from protocol.job_folder import JobFolder
-    from prover.store import CheckpointStore
+    from prover.agent import TrainerAccount
+    from prover.trainer import Given
 
 hooks_option = click.option(
     "--hooks",
@@ -32,6 +36,13 @@ hooks_option = click.option(
     metavar="MODULE:FACTORY",
     help="For drills on a development chain: a function of the job folder that returns "
     "protocol.game.trace.Hooks, which depart from the program. Whoever uses it on a real job loses the bond.",
+)
+
+state_option = click.option(
+    "--state",
+    default=None,
+    metavar="FILE|URL",
+    help="Take the state to train from out of this file or store, instead of replaying what leads to it.",
 )
 
 
@@ -47,10 +58,24 @@ def _hooks(place: str | None, folder: JobFolder) -> Hooks:
     return made
 
 
-def _store(folder: JobFolder, path: Path) -> CheckpointStore:
-    from prover.store import CheckpointStore
+def _given(url: str | None, folder: JobFolder, account: TrainerAccount, log: Log) -> Given:
+    """The state of the tip, from where the user says (K-1); looked at before anything is sent."""
+    from prover.engine.checkpoints import given_state
 
-    return CheckpointStore(path, tensor_height=folder.job.geometry.tensor_height)
+    if url is None:
+        return lambda _root: None
+    segments, root = account.tip()
+    given = {root: given_state(folder, url, root)}
+    log(
+        f"takes the state after {segments} segments from {url}, not replayed: if what leads to it is wrong, "
+        "what is built on it earns nothing",
+        level="warning",
+    )
+    return given.get
+
+
+def _unreadable(log: Log, error: GavelError) -> None:
+    log(f"{error}; replays it instead", level="warning")
 
 
 @click.command()
@@ -59,8 +84,9 @@ def _store(folder: JobFolder, path: Path) -> CheckpointStore:
 @key_option
 @store_option
 @hooks_option
+@state_option
+@threads_option
 @click.option("--segments", type=click.IntRange(1), required=True, help="How many to train.")
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="For large nodes.")
 @click.option(
     "--lease/--no-lease",
     default=True,
@@ -72,28 +98,31 @@ def train(
     rpc: str,
     deployment: Path,
     key_file: Path | None,
-    store: Path | None,
+    store: str | None,
     hooks: str | None,
-    segments: int,
+    state: str | None,
     threads: int,
+    segments: int,
     lease: bool,
 ) -> None:
     """Train segments from the job's tip, or on from what is trained but not submitted yet, and store them.
 
-    What it builds on is replayed, before the lease is taken, unless its state is stored. A crash loses at
-    most the segment in work.
+    What it builds on is replayed, before the lease is taken, unless its state is stored or given.
+    Interrupt it at any time: run again, it goes on after the last stored segment, to the same bits.
     """
     from gavel.jobs import make_executor
     from protocol.job_folder import JobFolder
     from prover.agent import TrainerAccount
-    from prover.trainer import Trainer
+    from prover.engine.checkpoints import store_of_job
+    from prover.trainer import Segment, Trainer
 
     log = logger("trainer")
     loaded = JobFolder.load(folder)
     contracts = connect(rpc, deployment, private_key(key_file))
     contracts.verify()
     account = TrainerAccount(contracts=contracts, folder=loaded, log=log)
-    checkpoints = _store(loaded, store or folder / "checkpoints")
+    given = _given(state, loaded, account, log)
+    checkpoints = store_of_job(loaded, store or folder / "checkpoints")
     first, root = account.tip()
     done = checkpoints.following(first, root)
     if done:
@@ -104,14 +133,23 @@ def train(
         executor=make_executor(loaded, threads=threads),
         store=checkpoints,
         hooks=_hooks(hooks, loaded),
+        given=given,
+        report=partial(_unreadable, log),
     )
-    ready = account.lease if lease else None
-    for segment in trainer.train(first_segment=first, root=root, segments=segments, ready=ready):
-        mean = sum(segment.losses) / len(segment.losses)
-        log(
-            f"segment {segment.number + 1} of {loaded.job.geometry.segments}: mean loss {mean:.4f}, "
-            f"{segment.seconds:.2f} s, state {segment.root.hex()[:12]}"
-        )
+    geometry = loaded.job.geometry
+    steps = sum(
+        geometry.steps_of(number) for number in range(first, min(first + segments, geometry.segments))
+    )
+    with steps_shown("training") as progress:
+        for at in trainer.work(
+            first_segment=first, root=root, segments=segments, ready=account.lease if lease else None
+        ):
+            if isinstance(at, Segment):
+                log(at.line(geometry.segments))
+            elif not at.replayed:
+                progress(at.number + 1 - first * geometry.stride, steps)
+            elif at.number % geometry.stride == 0:
+                log(f"replays segment {at.number // geometry.stride + 1}, which it builds on")
 
 
 @click.command()
@@ -128,7 +166,7 @@ def submit(
     rpc: str,
     deployment: Path,
     key_file: Path | None,
-    store: Path | None,
+    store: str | None,
     segments: int | None,
     release: bool,
 ) -> None:
@@ -137,6 +175,7 @@ def submit(
     from protocol.game.moves import Release
     from protocol.job_folder import JobFolder
     from prover.agent import TrainerAccount
+    from prover.engine.checkpoints import store_of_job
 
     loaded = JobFolder.load(folder)
     contracts = connect(rpc, deployment, private_key(key_file))
@@ -144,7 +183,7 @@ def submit(
     log = logger("trainer")
     account = TrainerAccount(contracts=contracts, folder=loaded, log=log)
     first, root = account.tip()
-    ready = _store(loaded, store or folder / "checkpoints").following(first, root)
+    ready = store_of_job(loaded, store or folder / "checkpoints").following(first, root)
     geometry = loaded.job.geometry
     ready = ready[: min(segments or geometry.max_segments, geometry.max_segments)]
     if not ready:
@@ -171,7 +210,7 @@ def defend(
     rpc: str,
     deployment: Path,
     key_file: Path | None,
-    store: Path | None,
+    store: str | None,
     hooks: str | None,
     poll: float,
     once: bool,
@@ -183,13 +222,14 @@ def defend(
     from gavel.jobs import make_executor
     from protocol.job_folder import JobFolder
     from prover.agent import DefenderAgent
+    from prover.engine.checkpoints import store_of_job
 
     loaded = JobFolder.load(folder)
     agent = DefenderAgent(
         contracts=connect(rpc, deployment, private_key(key_file)),
         folder=loaded,
         executor=make_executor(loaded),
-        store=_store(loaded, store or folder / "checkpoints"),
+        store=store_of_job(loaded, store or folder / "checkpoints"),
         log=logger("defender"),
         hooks=_hooks(hooks, loaded),
     )
@@ -198,3 +238,81 @@ def defend(
             pass
     else:
         agent.run(poll=poll, stop=stop_on_signals())
+
+
+@click.group()
+def trainer() -> None:
+    """Train, submit and defend in one process."""
+
+
+@trainer.command()
+@folder_argument
+@chain_options
+@key_option
+@store_option
+@hooks_option
+@state_option
+@threads_option
+@poll_option
+@click.option("--segments", type=click.IntRange(1), default=None, help="Post so many; all that are left.")
+@click.option(
+    "--per-update",
+    type=click.IntRange(1),
+    default=None,
+    help="Segments in an update; as many as the job allows.",
+)
+def run(
+    folder: Path,
+    rpc: str,
+    deployment: Path,
+    key_file: Path | None,
+    store: str | None,
+    hooks: str | None,
+    state: str | None,
+    threads: int,
+    poll: float,
+    segments: int | None,
+    per_update: int | None,
+) -> None:
+    """Train, submit and defend until the job, or what was ordered, is done and collected.
+
+    Between two steps of training it looks whether a dispute is to be answered. Interrupt it at any time: run
+    again, it goes on from the chain and the store (specs/trainer.md, K-2 to K-4).
+    """
+    from gavel.jobs import make_executor
+    from protocol.chain.agent import run as take_turns
+    from protocol.job_folder import JobFolder
+    from prover.agent import DefenderAgent, TrainerAccount
+    from prover.engine.checkpoints import store_of_job
+    from prover.trainer import Trainer
+    from prover.training import TrainingAgent
+
+    log, stop = logger("trainer"), stop_on_signals()
+    loaded = JobFolder.load(folder)
+    contracts = connect(rpc, deployment, private_key(key_file))
+    account = TrainerAccount(contracts=contracts, folder=loaded, log=log)
+    checkpoints = store_of_job(loaded, store or folder / "checkpoints")
+    executor, departs = make_executor(loaded, threads=threads), _hooks(hooks, loaded)
+    defender = DefenderAgent(
+        contracts=contracts, folder=loaded, executor=executor, store=checkpoints, log=log, hooks=departs
+    )
+    training = TrainingAgent(
+        contracts=contracts,
+        folder=loaded,
+        trainer=Trainer(
+            folder=loaded,
+            executor=executor,
+            store=checkpoints,
+            hooks=departs,
+            given=_given(state, loaded, account, log),
+            report=partial(_unreadable, log),
+        ),
+        store=checkpoints,
+        log=log,
+        per_update=per_update,
+        segments=segments,
+        slice_seconds=poll,
+        finished=stop.set,
+    )
+    take_turns([defender, training], poll=poll, stop=stop, log=log)
+    log(training.epilogue())

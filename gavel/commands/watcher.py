@@ -3,48 +3,196 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from gavel.commands.logs import line_log, log_option
 from gavel.commands.shared import (
+    PATH,
     chain_options,
     connect,
-    folder_argument,
     key_option,
-    logger,
     once_option,
     poll_option,
     private_key,
     stop_on_signals,
 )
+from protocol.errors import UsageError
+
+if TYPE_CHECKING:
+    from protocol.chain.agent import Log
+    from protocol.job_folder import JobFolder
+
+MOST_CONFIRMATIONS = 64
+"""Nodes that are no archives answer for the last 128 blocks."""
 
 
 @click.command()
-@folder_argument
+@click.argument("folders", nargs=-1, required=True, type=PATH, metavar="FOLDER...")
 @chain_options
 @key_option
 @poll_option
 @once_option
-def watch(folder: Path, rpc: str, deployment: Path, key_file: Path | None, poll: float, once: bool) -> None:
-    """Replay every update of a job and dispute the wrong ones.
+@log_option
+@click.option(
+    "--confirmations",
+    type=click.IntRange(0, MOST_CONFIRMATIONS),
+    default=0,
+    show_default=True,
+    help="Decide from the chain as it was so many blocks below its head.",
+)
+@click.option("--dry-run", is_flag=True, help="Send nothing; say what would be sent. Needs no key.")
+@click.option("--account", metavar="ADDRESS", help="With --dry-run and no key: whom to look as.")
+@click.option(
+    "--store",
+    "stores",
+    multiple=True,
+    metavar="URL",
+    help="Folder or URL with the last final state, to begin there and not at the start; may be repeated.",
+)
+@click.option(
+    "--cache",
+    type=PATH,
+    help="Folder for states of one's own, so that a restart replays little. Safe to delete.",
+)
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="For large nodes.")
+@click.option(
+    "--measure/--no-measure",
+    default=True,
+    show_default=True,
+    help="Say at the start whether this machine keeps up with each job.",
+)
+def watch(
+    folders: tuple[Path, ...],
+    rpc: str,
+    deployment: Path,
+    key_file: Path | None,
+    poll: float,
+    once: bool,
+    form: str,
+    confirmations: int,
+    dry_run: bool,
+    account: str | None,
+    stores: tuple[str, ...],
+    cache: Path | None,
+    threads: int,
+    measure: bool,
+) -> None:
+    """Replay every update of one or several jobs and dispute the wrong ones.
 
-    Runs until it is interrupted. It keeps nothing: start it again at any time.
+    Each FOLDER is a job as `gavel job new` wrote it. Runs until it is interrupted. It keeps nothing that it
+    needs: start it again at any time. A line of level ERROR asks for an operator.
     """
     from challenger.agent import Watcher
+    from challenger.cache import Cache
+    from challenger.ledger import Ledger
+    from challenger.pace import Machine, block_time, check_confirmations
     from gavel.jobs import make_executor
+    from protocol.chain.agent import Said, run
+    from protocol.chain.court_view import ChainView
     from protocol.job_folder import JobFolder
+    from prover.engine.checkpoints import store_of_job
 
-    key = private_key(key_file)
-    loaded = JobFolder.load(folder)
-    watcher = Watcher(
-        contracts=connect(rpc, deployment, key),
-        folder=loaded,
-        executor=make_executor(loaded),
-        key=key,
-        log=logger("watcher"),
-    )
-    if once:
-        while watcher.step():
-            pass
-    else:
-        watcher.run(poll=poll, stop=stop_on_signals())
+    key = _key(key_file, dry_run=dry_run, account=account)
+    log = line_log("watcher", form=form)
+    jobs = _distinct([JobFolder.load(folder) for folder in folders], folders)
+    contracts = connect(rpc, deployment, key)
+    contracts.verify()
+    if confirmations:
+        seconds = block_time(contracts.client)
+        for job in jobs:
+            finding = check_confirmations(confirmations, seconds, job.job.clocks)
+            if finding is not None:
+                log(finding.text, level=finding.level, job=job.job.job_id)
+    view = ChainView(contracts, confirmations=confirmations, progress=_progress(log))
+    address = contracts.account if key is not None else _address(account)
+    ledger = Ledger(contracts, address, log=log) if address is not None else None
+    machine = Machine() if measure else None
+    watchers = []
+    for job in jobs:
+        named = line_log("watcher", form=form, job=job.job.job_id) if len(jobs) > 1 else log
+        kept = None
+        if cache is not None:
+            own = cache / job.job.job_id.hex()
+            kept = Cache(own, store_of_job(job, own), log=Said(named))
+        watchers.append(
+            Watcher(
+                contracts=contracts,
+                folder=job,
+                executor=make_executor(job, threads=threads),
+                key=key,
+                log=named,
+                view=view,
+                stores=[store_of_job(job, url) for url in stores],
+                cache=kept,
+                dry_run=dry_run,
+                account=address,
+                machine=machine,
+                ledger=ledger,
+            )
+        )
+        named(
+            f"follows job {job.job.job_id.hex()}" + (", and sends nothing" if dry_run else ""), **_about(job)
+        )
+        if ledger is not None and not dry_run:
+            ledger.check_means(job.job)
+    run(watchers, poll=poll, stop=stop_on_signals(), log=log, once=once)
+
+
+def _key(key_file: Path | None, *, dry_run: bool, account: str | None) -> bytes | None:
+    if account is not None and not dry_run:
+        raise UsageError("--account looks as somebody else, who cannot send; use it with --dry-run")
+    if dry_run and account is not None:
+        return None
+    try:
+        return private_key(key_file)
+    except UsageError:
+        if dry_run and key_file is None:
+            return None
+        raise
+
+
+def _address(account: str | None) -> bytes | None:
+    from eth_utils.address import is_address
+
+    if account is None:
+        return None
+    if not is_address(account):
+        raise UsageError(f"{account!r} is not an address; write 0x and 40 hexadecimal digits")
+    return bytes.fromhex(account.removeprefix("0x"))
+
+
+def _distinct(jobs: list[JobFolder], folders: tuple[Path, ...]) -> list[JobFolder]:
+    """Two watchers of one job in one process would send everything twice."""
+    ids = [job.job.job_id for job in jobs]
+    for number, job_id in enumerate(ids):
+        if job_id in ids[:number]:
+            first = folders[ids.index(job_id)]
+            raise UsageError(f"{first} and {folders[number]} hold the same job; name one of them")
+    return jobs
+
+
+def _about(job: JobFolder) -> dict[str, Any]:
+    clocks = job.job.clocks
+    return {
+        "segments": job.job.geometry.segments,
+        "window": clocks.window,
+        "replay": clocks.replay,
+        "response": clocks.response,
+    }
+
+
+def _progress(log: Log) -> Any:
+    from protocol.chain.agent import Said
+
+    said = Said(log, again=PROGRESS)
+
+    def progress(last: int, latest: int) -> None:
+        said.once("reads the chain's logs since the deployment", block=last, head=latest)
+
+    return progress
+
+
+PROGRESS = 10.0
+"""Seconds between two lines about a long reading."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gavel.jobs import make_executor
+from gavel.scenarios.conduct import FAITHFUL, Answering, Conduct
 from protocol.chain.agent import Log
 from protocol.chain.deployment import Contracts
 from protocol.chain.moves import send_move
@@ -13,7 +14,7 @@ from protocol.game.moves import Release
 from protocol.game.trace import HONEST, Hooks
 from protocol.job_folder import JobFolder
 from prover.agent import DefenderAgent, TrainerAccount
-from prover.store import CheckpointStore
+from prover.engine.checkpoints import store_of_job
 from prover.trainer import Segment, Trainer
 
 
@@ -29,6 +30,7 @@ class TrainingParty:
         path: Path,
         log: Log,
         hooks: Hooks = HONEST,
+        conduct: Conduct = FAITHFUL,
     ) -> None:
         """Bind a trainer to its account.
 
@@ -39,17 +41,25 @@ class TrainingParty:
             path: of its checkpoints.
             log: gets short lines.
             hooks: its departure from the program, if it cheats.
+            conduct: how it posts and answers.
         """
         self.name, self.contracts, self.folder = name, contracts, folder
-        self.store = CheckpointStore(path, tensor_height=folder.job.geometry.tensor_height)
+        self.store = store_of_job(folder, path)
         executor = make_executor(folder)
         self._account = TrainerAccount(contracts=contracts, folder=folder, log=log)
         self._trainer = Trainer(folder=folder, executor=executor, store=self.store, hooks=hooks)
-        self.agent = DefenderAgent(
-            contracts=contracts, folder=folder, executor=executor, store=self.store, log=log, hooks=hooks
+        self.agent: DefenderAgent = Answering(
+            contracts=contracts,
+            folder=folder,
+            executor=executor,
+            store=self.store,
+            log=log,
+            hooks=hooks,
+            conduct=conduct,
         )
+        self._conduct = conduct
 
-    def train(self, segments: int, told: Callable[[Segment], None]) -> None:
+    def train(self, segments: int, told: Callable[[Segment], None] = lambda _: None) -> None:
         """Replay the tip, lease if need be, train segments from it and post them as one update."""
         first, root = self._account.tip()
         roots = []
@@ -59,7 +69,11 @@ class TrainingParty:
         for segment in training:
             roots.append(segment.root)
             told(segment)
-        self._account.post(roots)
+        self._account.post(self._conduct.posted(roots))
+
+    def lease(self) -> None:
+        """Take the lease."""
+        self._account.lease()
 
     def release(self) -> None:
         """Give the lease back."""

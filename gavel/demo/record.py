@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from protocol.chain.client import SentTransaction
-from protocol.chain.court_view import ChainView
-from protocol.errors import MismatchError
-from protocol.game.ids import Kind
-from protocol.game.openings import Openings
-from protocol.game.view import DisputeInfo
-from protocol.job_folder import JobFolder
-from protocol.program.address import range_length
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,32 +22,41 @@ class Sent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """Where the dispute ended.
+    """Where the dispute ended. What does not apply to the leaf that decided is None.
 
     Attributes:
-        segment: from 1; step: from the start of the job, from 0.
+        segment: from 1.
+        level: the list or tree that the dispute had come to; leaf: what the contract judged there, or what
+            was not answered in time (gavel.scenarios.decision.Leaf).
+        step: from the start of the job, from 0.
         node, label: the node and its operator and line in the user's code.
         page, word: within the node's output, from 0; element: its index by dimension.
+        slot, slot_name: of the state after the step.
         range, ranges, terms: the fold range that decided (from 1), of how many, and its first and last term.
         posted_bits, right_bits: the word as committed and as it should be; posted, right: their values.
-        leaf: kind of the leaf that the contract judged.
+        posted_hash, right_hash: of a page or a slot, likewise, 64 digits; zeros for nothing.
     """
 
     segment: int
-    step: int
-    node: int
-    label: str
-    page: int
-    word: int
-    element: tuple[int, ...]
-    range: int
-    ranges: int
-    terms: tuple[int, int]
-    posted_bits: str
-    right_bits: str
-    posted: float
-    right: float
+    level: str
     leaf: str
+    step: int | None = None
+    node: int | None = None
+    label: str | None = None
+    page: int | None = None
+    word: int | None = None
+    element: tuple[int, ...] | None = None
+    range: int | None = None
+    ranges: int | None = None
+    terms: tuple[int, int] | None = None
+    posted_bits: str | None = None
+    right_bits: str | None = None
+    posted: float | None = None
+    right: float | None = None
+    slot: int | None = None
+    slot_name: str | None = None
+    posted_hash: str | None = None
+    right_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,10 +80,21 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """The cheat that was played: its name, what it does, and the step, from the start of the job."""
+
+    name: str
+    text: str
+    step: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """Everything that happened, as `gavel demo --json` prints it.
 
     Attributes:
+        cheat: that was played.
+        evidence, verdict: None where there was no fault to dispute.
         dispute: transactions, gas and every transaction, from reserving to settling.
         balances: per actor bond tokens before the job was opened and after everything was withdrawn.
         conserved: whether all tokens together are the supply.
@@ -92,8 +104,9 @@ class Report:
 
     job: str
     segments: int
-    evidence: Evidence
-    verdict: Verdict
+    cheat: Told
+    evidence: Evidence | None
+    verdict: Verdict | None
     dispute: dict[str, Any]
     balances: dict[str, dict[str, int]]
     conserved: bool
@@ -105,64 +118,10 @@ class Report:
         """As values of JSON. Token amounts are strings: they exceed what JSON readers keep exactly."""
         data = asdict(self)
         data["balances"] = {who: {k: str(v) for k, v in b.items()} for who, b in self.balances.items()}
-        verdict = data["verdict"]
         for amount in ("bond", "to_winner", "burned", "to_requester", "tip"):
-            verdict[amount] = str(verdict[amount])
+            if data["verdict"] is not None:
+                data["verdict"][amount] = str(data["verdict"][amount])
         return data
-
-
-def float_of(word: int) -> float:
-    """The binary32 number of a word."""
-    return float(struct.unpack(">f", word.to_bytes(4))[0])
-
-
-def element_of(word: int, sizes: tuple[int, ...]) -> tuple[int, ...]:
-    """Index by dimension of a flat index, row-major."""
-    index: list[int] = []
-    for size in reversed(sizes):
-        word, place = divmod(word, size)
-        index.append(place)
-    return tuple(reversed(index))
-
-
-def fold_evidence(
-    view: ChainView, dispute: DisputeInfo, *, folder: JobFolder, openings: Openings, index: int
-) -> Evidence:
-    """Read the way of a dispute down to a fold range from the positions that it demanded.
-
-    Args:
-        openings: of the party that replayed rightly.
-        index: leaf that was proven, below the cursor of the fold branch.
-
-    Raises:
-        MismatchError: the dispute did not end in a fold.
-    """
-    positions = [view.position(p) for p in view.demands(dispute.dispute)]
-    by_kind = {position.kind: position for position in positions}
-    if Kind.FOLD not in by_kind:
-        raise MismatchError("the dispute did not come to a fold; the drill should have")
-    fold, nodes = by_kind[Kind.FOLD], by_kind[Kind.NODES]
-    step = dispute.segment * folder.job.geometry.stride + nodes.a - 1
-    node = folder.program.nodes[fold.a]
-    length = range_length(node, folder.job.geometry.range_log2)
-    right = int(openings.trace.node_words(step, fold.a)[fold.b])
-    return Evidence(
-        segment=dispute.segment + 1,
-        step=step,
-        node=fold.a,
-        label=folder.program.labels[fold.a],
-        page=fold.b // 64,
-        word=fold.b,
-        element=element_of(fold.b, node.out),
-        range=index,
-        ranges=fold.ranges,
-        terms=((index - 1) * length, min(index * length, node.terms) - 1),
-        posted_bits=f"0x{fold.word:08x}",
-        right_bits=f"0x{right:08x}",
-        posted=float_of(fold.word),
-        right=float_of(right),
-        leaf="range",
-    )
 
 
 def transactions(clients: Mapping[str, Iterable[SentTransaction]]) -> list[Sent]:
@@ -176,7 +135,7 @@ def transactions(clients: Mapping[str, Iterable[SentTransaction]]) -> list[Sent]
 
 
 def dispute_transactions(sent: list[Sent]) -> list[Sent]:
-    """Those from the first `reserve` to the last `settle`."""
-    first = next(i for i, tx in enumerate(sent) if tx.what == "reserve")
-    last = max(i for i, tx in enumerate(sent) if tx.what == "settle")
+    """Those from the first `reserve` to the last `settle`; none where nothing was reserved."""
+    first = next((i for i, tx in enumerate(sent) if tx.what == "reserve"), len(sent))
+    last = max((i for i, tx in enumerate(sent) if tx.what == "settle"), default=len(sent) - 1)
     return sent[first : last + 1]

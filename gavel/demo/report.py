@@ -7,8 +7,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
-from gavel.demo.record import Evidence, Report
-from gavel.demo.story import Narrator
+from gavel.demo.record import Evidence, Report, Verdict
+from gavel.demo.story import NO_PLACE, Narrator
+from gavel.scenarios.cheats import CHEATS, DEFAULT
 from prover.trainer import Segment
 
 _STYLES = {
@@ -45,21 +46,39 @@ class Screen(Narrator):
         )
 
 
+def cheats() -> Table:
+    """The cheats that the demo can be told with."""
+    table = Table("name", "what the trainer does", "what decides", title="gavel demo --cheat NAME")
+    for name, cheat in CHEATS.items():
+        if name in NO_PLACE:
+            continue
+        decides = "nothing: no fault"
+        if cheat.decides is not None:
+            level, leaf = cheat.decides
+            decides = f"{leaf.value} ({level.name})"
+        table.add_row(f"{name} (default)" if name == DEFAULT else name, cheat.text, decides)
+    return table
+
+
 def show(console: Console, report: Report) -> None:
     """Print the outcome of the story."""
-    console.rule("[bold]What was proven")
-    console.print(_tree(report.evidence))
-    console.print(_bits(report.evidence))
-    console.print(_gas(report))
+    if report.evidence is None or report.verdict is None:
+        console.rule("[bold]Nothing to prove")
+        console.print(
+            f"In step {report.cheat.step} there was {escape(report.cheat.text)}. Every state that was posted "
+            "is right, so the watcher left the update alone (A-3), and its trainer was paid.",
+            highlight=False,
+        )
+    else:
+        console.rule("[bold]What was proven")
+        console.print(_tree(report.evidence))
+        if report.evidence.posted_bits or report.evidence.posted_hash:
+            console.print(_posted(report.evidence))
+        console.print(_gas(report))
     console.print(_balances(report))
-    verdict, dispute = report.verdict, report.dispute
-    console.print(
-        f"The {verdict.winner} was paid {_tokens(verdict.to_winner)} BOND from a bond of "
-        f"{_tokens(verdict.bond)}; {_tokens(verdict.burned)} burned, {_tokens(verdict.to_requester)} to the "
-        f"requester, {_tokens(verdict.tip)} to who settled. The update is {verdict.status}, "
-        f"{verdict.void} built on it void.",
-        highlight=False,
-    )
+    if report.verdict is not None:
+        console.print(_paid(report.verdict), highlight=False)
+    dispute = report.dispute
     console.print(
         f"[bold]{dispute['transactions']} transactions, {dispute['gas']:,} gas[/] for the dispute; "
         f"test accuracy of the finished model [bold]{report.accuracy:.1%}[/]; "
@@ -74,30 +93,88 @@ def show(console: Console, report: Report) -> None:
     )
 
 
-def _tree(evidence: Evidence) -> Tree:
-    tree = Tree(f"[bold]segment {evidence.segment}[/]: its last state is not what a replay gives")
-    step = tree.add(
-        f"step {evidence.step} (counted from 0): the first state that differs is the one after it"
+def _paid(verdict: Verdict) -> str:
+    return (
+        f"The {verdict.winner} was paid {_tokens(verdict.to_winner)} BOND from a bond of "
+        f"{_tokens(verdict.bond)}; {_tokens(verdict.burned)} burned, {_tokens(verdict.to_requester)} to the "
+        f"requester, {_tokens(verdict.tip)} to who settled. The update is {verdict.status}, "
+        f"{verdict.void} built on it void."
     )
-    node = step.add(
-        f"node {evidence.node}: [bold]{escape(evidence.label)}[/] (operator, line of the user's code) writes "
-        "the first output that differs"
-    )
-    page = node.add(f"page {evidence.page}: the first 64 words that differ")
-    place = ", ".join(str(i) for i in evidence.element)
-    word = page.add(f"word {evidence.word}: element \\[{place}]")
-    first, last = evidence.terms
-    word.add(
-        f"[bold red]range {evidence.range} of {evidence.ranges}[/]: terms {first} to {last} of the sum; the "
-        "contract added them to the accepted prefix and got another accumulator"
-    )
+
+
+_UNANSWERED = {
+    "STEPS": "the states within the segment",
+    "NODES": "the outputs of the step's nodes",
+    "TENSOR": "the pages of the output that differs",
+    "PAGE": "the words of the page that differs",
+    "STATE": "the slots of the state after the step",
+    "FOLD": "the partial sums of the word that differs",
+}
+
+
+def _tree(found: Evidence) -> Tree:
+    tree = Tree(f"[bold]segment {found.segment}[/]: its last state is not what a replay gives")
+    place = tree
+    if found.step is not None:
+        place = place.add(
+            f"step {found.step} (counted from 0): the first state that differs is the one after it"
+        )
+    if found.node is not None:
+        place = place.add(
+            f"node {found.node}: [bold]{escape(found.label or '')}[/] (operator, line of the user's code) "
+            "writes the first output that differs"
+        )
+    if found.word is not None:
+        place = place.add(f"page {found.page}: the first 64 words that differ")
+    place.add(_leaf(found) if found.range is None else _word(found).strip())
+    if found.range is not None and found.terms is not None:
+        place.children[-1].add(
+            f"[bold red]range {found.range} of {found.ranges}[/]: terms {found.terms[0]} to {found.terms[1]} "
+            "of the sum; the contract added them to the accepted prefix and got another accumulator"
+        )
     return tree
 
 
-def _bits(evidence: Evidence) -> Table:
-    table = Table("", "bits", "binary32 value", title="The word in dispute")
-    table.add_row("posted", f"[red]{evidence.posted_bits}[/]", f"{evidence.posted:.9g}")
-    table.add_row("right", f"[green]{evidence.right_bits}[/]", f"{evidence.right:.9g}")
+def _word(found: Evidence) -> str:
+    element = ", ".join(str(i) for i in found.element or ())
+    return f"word {found.word}: element \\[{element}]"
+
+
+def _leaf(found: Evidence) -> str:
+    """What decided, for leaves other than a range."""
+    match found.leaf:
+        case "word":
+            return (
+                f"[bold red]{_word(found)}[/]; the contract computed it from its operands and got another one"
+            )
+        case "zero word":
+            return f"[bold red]word {found.word}[/]: past the end of the tensor, where every word is zero"
+        case "zero page":
+            return f"[bold red]page {found.page}[/]: past the end of the tensor, where there is none"
+        case "absent page":
+            return f"[bold red]page {found.page}[/]: within the tensor, and left out"
+        case "link":
+            return (
+                f"[bold red]slot {found.slot}, {escape(found.slot_name or '')}[/]: all outputs are right, "
+                "but this slot of the next state is not the output of the node that the link table names"
+            )
+        case "zero slot":
+            return f"[bold red]slot {found.slot}[/]: past the last slot of the state, where there is none"
+        case "no commitment":
+            return f"[bold red]no answer[/]: nobody committed to {_UNANSWERED[found.level]} in time"
+        case _:
+            return f"[bold red]no answer[/]: {_UNANSWERED[found.level]} were not revealed in time"
+
+
+def _posted(found: Evidence) -> Table:
+    if found.posted_bits is not None:
+        table = Table("", "bits", "binary32 value", title="The word in dispute")
+        table.add_row("posted", f"[red]{found.posted_bits}[/]", f"{found.posted:.9g}")
+        table.add_row("right", f"[green]{found.right_bits}[/]", f"{found.right:.9g}")
+        return table
+    table = Table("", "root" if found.slot is not None else "hash", title="What was committed")
+    table.add_row("posted", f"[red]{found.posted_hash}[/]")
+    table.add_row("right", f"[green]{found.right_hash}[/]")
     return table
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from hashlib import sha256
@@ -12,26 +12,24 @@ from typing import Any, Final
 
 from challenger.agent import Watcher
 from gavel.demo import model
-from gavel.demo.cheat import corrupt_logits
+from gavel.demo.evidence import evidence
 from gavel.demo.parties import TrainingParty
-from gavel.demo.record import (
-    Evidence,
-    Report,
-    Verdict,
-    dispute_transactions,
-    fold_evidence,
-    transactions,
-)
+from gavel.demo.record import Evidence, Report, Told, Verdict, dispute_transactions, transactions
 from gavel.jobs import load_module_state, make_executor, make_job, open_job
+from gavel.scenarios.cheats import DEFAULT, Cheat, cheat
+from gavel.scenarios.conduct import FAITHFUL, Conduct
+from gavel.scenarios.decision import decision
+from gavel.scenarios.waiting import next_moment
+from protocol.chain.agent import Log
 from protocol.chain.client import Client
 from protocol.chain.court_view import ChainView
 from protocol.chain.deployment import Contracts, deploy
 from protocol.chain.embedded import EmbeddedChain, EmbeddedProvider
 from protocol.chain.moves import send_move
-from protocol.errors import MismatchError
-from protocol.game.moves import Prove, Withdraw
+from protocol.errors import MismatchError, UsageError
+from protocol.game.moves import Move, Prove, Withdraw
 from protocol.game.trace import HONEST, Hooks
-from protocol.game.view import DisputeStatus, UpdateStatus
+from protocol.game.view import UpdateStatus
 from protocol.job import load_preset
 from protocol.job_folder import JobFolder
 from prover.trainer import Segment
@@ -44,6 +42,18 @@ FIRST_SEGMENTS: Final = 6
 
 CHEATED: Final = (3, 2)
 """Segments of the cheating trainer's two updates."""
+
+CHEAT_STEPS: Final = range(FIRST_SEGMENTS * STRIDE, (FIRST_SEGMENTS + 2) * STRIDE)
+"""Steps that it can cheat in: those of the first two segments of its first update."""
+
+CHEAT_STEP: Final = 147
+
+NO_PLACE: Final = frozenset(
+    {"padded-slot", "silent-steps-reveal", "silent-nodes-reveal", "silent-fold-reveal", "garbage-nodes"}
+)
+"""Cheats that this job has no place for: its 16 slots fill their tree, and a commitment to its states, its
+nodes or its sums comes with all of them.
+"""
 
 REQUESTER, FIRST, CHEAT, SECOND, WATCHER = ROLES = (
     "requester",
@@ -71,17 +81,53 @@ class Narrator:
         """An actor has trained a segment."""
 
 
+def playable(name: str, step: int) -> Cheat:
+    """Return a cheat that the story can be told with.
+
+    Args:
+        name: of the cheat.
+        step: in which it is to be.
+
+    Raises:
+        UsageError: there is no such cheat here, or it cannot be in that step.
+    """
+    found = cheat(name)
+    if name in NO_PLACE:
+        raise UsageError(
+            f"the demo's job has no place for the cheat {name!r}; `gavel demo --cheat list` says which"
+        )
+    if step not in CHEAT_STEPS:
+        raise UsageError(
+            f"the cheating trainer cannot cheat in step {step}: give --step from {CHEAT_STEPS[0]} to "
+            f"{CHEAT_STEPS[-1]}, the steps of segments {FIRST_SEGMENTS + 1} and {FIRST_SEGMENTS + 2}"
+        )
+    return found
+
+
 class Story:
     """The main job; `play` plays it once."""
 
-    def __init__(self, *, seed: int, folder: Path, narrator: Narrator) -> None:
+    def __init__(
+        self,
+        *,
+        seed: int,
+        folder: Path,
+        narrator: Narrator,
+        cheat_name: str = DEFAULT,
+        step: int = CHEAT_STEP,
+    ) -> None:
         """Start a chain with an account for everybody.
 
         Args:
-            seed: of model initialisation and batch schedule.
+            seed: of model initialisation, batch schedule, and the cheat's choices.
             folder: for the parties' job folders and checkpoints.
             narrator: told what happens.
+            cheat_name: what the cheating trainer does (gavel.scenarios.cheats); step: in which step.
+
+        Raises:
+            UsageError: there is no such cheat here, or it cannot be in that step.
         """
+        self._cheat, self._step = playable(cheat_name, step), step
         self._seed, self._folder, self._narrator = seed, folder, narrator
         self._chain = EmbeddedChain(accounts=len(ROLES) + 1)
         self._keys = dict(zip((*ROLES, "deployer"), self._chain.keys, strict=True))
@@ -105,17 +151,15 @@ class Story:
             self._parties[FIRST].release()
             self._watch_until_idle()
         with self._timed("dispute", "3. A cheating trainer builds on them; the watcher disputes"):
-            cheat = self._party(CHEAT, corrupt_logits(self._job))
-            for segments in CHEATED:
-                self._train(cheat, segments)
-            evidence = self._dispute(cheat)
-        with self._timed("finish", f"4. Another trainer resumes from segment {FIRST_SEGMENTS} and finishes"):
-            self._train(self._party(SECOND), SEGMENTS - FIRST_SEGMENTS)
+            found = self._cheated()
+        done = self._segments_posted()
+        with self._timed("finish", f"4. Another trainer resumes from segment {done} and finishes"):
+            self._train(self._party(SECOND), SEGMENTS - done)
             self._watch_until_idle()
         with self._timed("settle", "5. The challenge window passes; rewards are claimed, the model loads"):
             self._collect()
             accuracy = self._accuracy()
-        return self._report(evidence, before, accuracy)
+        return self._report(found, before, accuracy)
 
     # ---------------------------------------------------------------- opening
 
@@ -170,7 +214,7 @@ class Story:
 
     # ---------------------------------------------------------------- training and disputes
 
-    def _party(self, who: str, hooks: Hooks = HONEST) -> TrainingParty:
+    def _party(self, who: str, hooks: Hooks = HONEST, conduct: Conduct = FAITHFUL) -> TrainingParty:
         party = TrainingParty(
             name=who,
             contracts=self._contracts[who],
@@ -178,6 +222,7 @@ class Story:
             path=self._path(who) / "checkpoints",
             log=self._log(who),
             hooks=hooks,
+            conduct=conduct,
         )
         self._parties[who] = party
         return party
@@ -191,38 +236,61 @@ class Story:
         if not self._watcher.idle:
             raise MismatchError("the watcher disputes an honest update; its replay and the trainer's differ")
 
-    def _dispute(self, cheat: TrainingParty) -> Evidence:
+    def _cheated(self) -> Evidence | None:
+        """The cheating trainer posts, and the watcher disputes what is wrong, if anything is."""
+        lie = self._cheat.prepare(self._job, step=self._step, seed=self._seed)
+        party = self._party(CHEAT, lie.hooks, self._cheat.conduct)
+        self._say(CHEAT, f"has, in step {self._step}: {self._cheat.text}")
+        # What it has posted and not trained is nothing that it could build on.
+        for segments in CHEATED[: 1 if self._cheat.conduct.posts_wrong_last else len(CHEATED)]:
+            self._train(party, segments)
+        if lie.decision is None:
+            self._watch_until_idle()
+            party.release()
+            return None
+        return self._dispute(party)
+
+    def _dispute(self, party: TrainingParty) -> Evidence:
         """Both sides play by their agents until the update has fallen; time passes when nobody moves."""
-        proven: Prove | None = None
+        made: list[Move] = []
         for _ in range(MAX_PASSES):
             moves = self._watcher.step()
-            proven = next((move for move in moves if isinstance(move, Prove)), proven)
-            moves += cheat.agent.step()
+            moves += party.agent.step()
+            made += moves
             if not moves and not self._let_time_pass():
                 break
         view = self._watcher.view
         view.refresh()
         dispute = view.disputes(challenger=self._contracts[WATCHER].account)[0]
-        if proven is None or view.update(dispute.update).status != UpdateStatus.FALLEN:
-            raise MismatchError("the dispute did not end in a proof and a fall; the drill should have")
-        branch = view.branch(proven.dispute, proven.candidate)
-        index = (branch.cursor.index << branch.cursor.height) + proven.index
-        return fold_evidence(view, dispute, folder=self._job, openings=self._watcher.openings, index=index)
+        decided = decision(view, self._job, made)
+        if decided is None or view.update(dispute.update).status != UpdateStatus.FALLEN:
+            raise MismatchError("the dispute did not end in a fall; the drill should have")
+        return evidence(
+            view,
+            decided,
+            segment=dispute.segment,
+            proof=next((move for move in made if isinstance(move, Prove)), None),
+            folder=self._job,
+            openings=self._watcher.openings,
+        )
 
-    def _let_time_pass(self) -> bool:
-        """Move the clock beyond the end of every position of an open dispute; False when there is none."""
+    def _segments_posted(self) -> int:
         view = self._watcher.view
         view.refresh()
-        ends = [
-            view.position(position).ends_at
-            for dispute in view.disputes()
-            if dispute.status == DisputeStatus.OPEN
-            for position in view.demands(dispute.dispute)
-        ]
-        if not ends:
-            return False
-        self._move_clock(max(ends) + 1)
-        return True
+        return sum(update.segments for update in view.chain(self._job.job.job_id))
+
+    def _let_time_pass(self) -> bool:
+        """Move the clock on until whoever is awaited is late; False when nobody is."""
+        view = self._watcher.view
+        view.refresh()
+        moment = next_moment(
+            view,
+            challengers=[self._contracts[WATCHER].account],
+            opening=self._job.job.clocks.opening,
+        )
+        if moment is not None:
+            self._move_clock(moment + 1)
+        return moment is not None
 
     def _move_clock(self, until: int) -> None:
         seconds = max(until - self._clients[WATCHER].now(), 1)
@@ -264,7 +332,7 @@ class Story:
         token = self._deployer.token
         return {who: int(token.view("balanceOf", self._contracts[who].client.address)) for who in ROLES}
 
-    def _report(self, evidence: Evidence, before: dict[str, int], accuracy: float) -> Report:
+    def _report(self, found: Evidence | None, before: dict[str, int], accuracy: float) -> Report:
         sent = dispute_transactions(transactions({who: c.sent for who, c in self._clients.items()}))
         after = self._balances()
         token, board = self._deployer.token, self._deployer.board
@@ -275,8 +343,9 @@ class Story:
         return Report(
             job=self._job.job.job_id.hex(),
             segments=SEGMENTS,
-            evidence=evidence,
-            verdict=self._verdict(),
+            cheat=Told(name=self._cheat.name, text=self._cheat.text, step=self._step),
+            evidence=found,
+            verdict=None if found is None else self._verdict(),
             dispute={
                 "transactions": len(sent),
                 "gas": sum(tx.gas for tx in sent),
@@ -315,8 +384,11 @@ class Story:
     def _say(self, who: str, line: str) -> None:
         self._narrator.say(who, line)
 
-    def _log(self, who: str) -> Callable[[str], None]:
-        return lambda line: self._say(who, line)
+    def _log(self, who: str) -> Log:
+        def log(text: str, /, *, level: str = "info", **fields: object) -> None:  # noqa: ARG001  (for people)
+            self._say(who, text)
+
+        return log
 
     @contextmanager
     def _timed(self, name: str, title: str) -> Iterator[Any]:

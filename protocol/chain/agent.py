@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import fields
 from threading import Event as Flag
+from typing import Any, Final, Protocol
 
+from protocol.chain.client import SentTransaction
 from protocol.chain.court_view import ChainView
 from protocol.chain.deployment import Contracts
 from protocol.chain.moves import send_move
@@ -32,8 +36,24 @@ from protocol.game.moves import (
 )
 from protocol.job_folder import JobFolder
 
-Log = Callable[[str], None]
-"""Gets short lines for people."""
+AGAIN: Final = 600.0
+"""Seconds after which what has not changed is said again."""
+
+STALE: Final = 300
+"""Seconds that the latest block may be old before a node counts as stale."""
+
+
+class Log(Protocol):
+    """Gets what an agent has to say, one line at a time."""
+
+    def __call__(self, text: str, /, *, level: str = "info", **fields: object) -> None:
+        """Tell one thing.
+
+        Args:
+            text: a short line for people.
+            level: debug, info, warning, or error where an operator must act.
+            fields: the same for programs: numbers, strings, and ids as bytes.
+        """
 
 
 class Agent(ABC):
@@ -41,17 +61,36 @@ class Agent(ABC):
 
     Attributes:
         view: the chain as of the last step.
+        patience: seconds that a node may be out of reach before an operator must act: a quarter of R.
     """
 
-    def __init__(self, *, contracts: Contracts, folder: JobFolder, log: Log) -> None:
+    def __init__(
+        self,
+        *,
+        contracts: Contracts,
+        folder: JobFolder,
+        log: Log,
+        view: ChainView | None = None,
+        dry_run: bool = False,
+    ) -> None:
         """Check the contracts and bind to a client with the agent's key.
+
+        Args:
+            contracts: bound to a client with the agent's key.
+            folder: the job.
+            log: told everything.
+            view: shared with other agents of the process; one of its own unless given.
+            dry_run: send nothing, only say what would be sent (A-13).
 
         Raises:
             MismatchError: the contracts' code or wiring is not what it should be (A-1).
         """
         contracts.verify()
-        self._contracts, self._folder, self._log = contracts, folder, log
-        self.view = ChainView(contracts)
+        self._contracts, self._folder, self._log = contracts, folder, Said(log)
+        self._dry_run = dry_run
+        self._sent: dict[Move, SentTransaction] = {}
+        self.patience = folder.job.clocks.response / 4
+        self.view = view or ChainView(contracts)
 
     @abstractmethod
     def step(self) -> list[Move]:
@@ -61,38 +100,170 @@ class Agent(ABC):
             ChainError: the node cannot be read; nothing is lost, call again.
         """
 
+    def turn(self) -> bool:
+        """Do one piece of what is to be done; False when there is nothing to do for now.
+
+        Raises:
+            ChainError: as `step`.
+        """
+        return bool(self.step())
+
     def prepare(self, move: Move) -> None:
         """Approve what a move is going to lock; nothing unless overridden."""
         del move
 
+    def locks(self, move: Move) -> int:
+        """Return how many tokens a move locks, in the smallest unit; none unless overridden."""
+        del move
+        return 0
+
     def trouble(self, error: GavelError) -> None:
         """Say what cannot be decided in one place; it keeps nobody from moving in the others (A-8)."""
-        self._log(f"CANNOT DECIDE in one place, going on with the others: {error}")
+        self._log.once(f"CANNOT DECIDE in one place, going on with the others: {error}", level="error")
 
     def send(self, move: Move) -> bool:
-        """Send a move; False, and a line in the log, if it was not accepted."""
+        """Send a move; False, and a line in the log, if it was not accepted, or was sent just now (A-12)."""
+        if self._unseen(move):
+            return False
+        told: dict[str, Any] = {"move": type(move).__name__, **ids(move)}
+        if self._dry_run:
+            locked = self.locks(move)
+            lock = f", which would lock {locked:,} of the smallest unit" if locked else ""
+            self._log.once(f"would send {type(move).__name__}{lock}", dry_run=True, locks=locked, **told)
+            return False
+        began = time.perf_counter()
         try:
             self.prepare(move)
-            sent = send_move(self._contracts, move)
-        except (RefusedError, ChainError) as error:  # A-8: the next move may be possible
-            self._log(f"{type(move).__name__} {error}")
+            sent = send_move(self._contracts, move, tried=True)
+        except RefusedError as error:  # A-8: the next move may be possible
+            self._log.once(f"{type(move).__name__} {error}", level="warning", reason=error.reason, **told)
             return False
-        self._log(f"{describe(move)} ({sent.gas:,} gas)")
+        except ChainError as error:
+            self._log.once(f"{type(move).__name__}: {error}", level="error", **told)
+            return False
+        self._sent = {known: at for known, at in self._sent.items() if at.block > self.view.block}
+        self._sent[move] = sent
+        self._log(
+            f"{describe(move)} ({sent.gas:,} gas)",
+            **told,
+            tx="0x" + sent.tx_hash.hex(),
+            block=sent.block,
+            gas=sent.gas,
+            seconds=round(time.perf_counter() - began, 3),
+        )
         return True
 
-    def run(self, *, poll: float, stop: Flag) -> None:
-        """Step until told to stop, every `poll` seconds while there is nothing to send.
+    def _unseen(self, move: Move) -> bool:
+        """Whether a move is mined in a block that is too young to be looked at, and still is there."""
+        sent = self._sent.get(move)
+        return (
+            sent is not None
+            and sent.block > self.view.block
+            and self._contracts.client.is_mined(sent.tx_hash)
+        )
 
-        Whatever goes wrong is logged, and tried again from what the chain then says (A-8).
-        """
-        while not stop.is_set():
+    def run(self, *, poll: float, stop: Flag) -> None:
+        """Step until told to stop; see `run`."""
+        run([self], poll=poll, stop=stop, log=self._log)
+
+
+class Said:
+    """A log that can keep from saying the same thing over and over.
+
+    Something that does not change, such as a move that cannot be paid, is said again after a while.
+    """
+
+    def __init__(self, log: Log, *, again: float = AGAIN) -> None:
+        """Args: again: seconds after which the same thing is said once more."""
+        self._log, self._again = log, again
+        self._at: dict[object, float] = {}
+
+    def __call__(self, text: str, /, *, level: str = "info", **fields: object) -> None:
+        """Say it."""
+        self._log(text, level=level, **fields)
+
+    def once(self, text: str, /, *, level: str = "info", **fields: object) -> None:
+        """Say it unless the same, of the same ids, was said a short while ago."""
+        key = (text, level, *(value for value in fields.values() if isinstance(value, bytes)))
+        now = time.monotonic()
+        if now - self._at.get(key, -self._again) >= self._again:
+            self._at = {known: at for known, at in self._at.items() if now - at < self._again}
+            self._at[key] = now
+            self._log(text, level=level, **fields)
+
+
+def run(agents: Sequence[Agent], *, poll: float, stop: Flag, log: Log, once: bool = False) -> None:
+    """Let several agents take turns until told to stop, every `poll` seconds while none has anything to do.
+
+    Whatever goes wrong is said, and tried again from what the chain then says (A-8).
+
+    Args:
+        once: stop as soon as there is nothing to do.
+
+    Raises:
+        GavelError: with `once`, whatever goes wrong.
+    """
+    node = Node(Said(log), patience=min(agent.patience for agent in agents))
+    while not stop.is_set():
+        busy = False
+        for agent in agents:
             try:
-                sent = self.step()
+                busy = agent.turn() or busy
+                node.answered(agent.view.now())
             except GavelError as error:
-                self._log(f"{error}; trying again")
-                sent = []
-            if not sent:
-                stop.wait(poll)
+                if once:
+                    raise
+                if isinstance(error, ChainError):
+                    node.failed(error)
+                else:
+                    agent.trouble(error)
+            if stop.is_set():
+                return
+        if not busy and once:
+            return
+        if not busy:
+            stop.wait(poll)
+
+
+class Node:
+    """What is said of a node that does not answer, or that has fallen behind its chain."""
+
+    def __init__(self, log: Said, *, patience: float) -> None:
+        """Args: patience: seconds after which an operator must act."""
+        self._log, self._patience = log, patience
+        self._since: float | None = None
+
+    def failed(self, error: ChainError) -> None:
+        """The node could not be read."""
+        now = time.monotonic()
+        if self._since is None:
+            self._since = now
+        out = now - self._since
+        level = "error" if out > self._patience else "warning"
+        self._log.once(f"{error}; trying again; nothing is lost so far", level=level)
+
+    def answered(self, head: int) -> None:
+        """The node was read; `head` is the timestamp of its latest block, in seconds."""
+        if self._since is not None:
+            self._log("the node answers again", seconds=round(time.monotonic() - self._since))
+            self._since = None
+        behind = int(time.time()) - head
+        if behind > min(STALE, self._patience):
+            self._log.once(
+                "STALE NODE: its latest block is older than it should be; moves decided from it may come too "
+                "late: check that it is in step with its network, and this machine's clock, or use another "
+                "--rpc",
+                level="error" if behind > self._patience else "warning",
+                behind=behind,
+            )
+
+
+def ids(move: Move) -> dict[str, object]:
+    """Return the fields of a move that say where it is made."""
+    return {field.name: getattr(move, field.name) for field in fields(move) if field.name in _PLACES}
+
+
+_PLACES = {"job", "update", "segment", "dispute", "position", "candidate", "digest", "index"}
 
 
 def describe(move: Move) -> str:

@@ -27,7 +27,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from protocol.errors import GavelError, UsageError
+from protocol.errors import GavelError, MalformedError, UsageError
 
 CONTRACTS = Path(str(importlib.resources.files("contracts_vyper")))
 """The folder ``contracts_vyper``."""
@@ -41,6 +41,8 @@ _OUTPUTS = ("abi", "bytecode", "bytecode_runtime", "layout", "method_identifiers
 
 class CompileError(GavelError):
     """A contract that does not compile, or whose code is too large to be deployed."""
+
+    exit_code = MalformedError.exit_code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +87,7 @@ def compile_contract(name_or_path: str | Path) -> Artifact:
 
 @cache
 def _compiled(source: Path, key: str) -> Artifact:
-    entry = _cache_dir() / f"{source.stem}-{key[:40]}.json"
+    entry = cache_folder() / f"{source.stem}-{key[:40]}.json"
     with suppress(OSError, ValueError, KeyError):
         return _from_json(json.loads(entry.read_text(encoding="utf-8")))
     artifact = _compile(source)
@@ -187,7 +189,8 @@ def _key(source: Path) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _cache_dir() -> Path:
+def cache_folder() -> Path:
+    """Return the folder of compiled contracts."""
     own = os.environ.get("GAVEL_CACHE")
     if own:
         return Path(own) / "artifacts"

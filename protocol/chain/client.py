@@ -7,6 +7,7 @@ depends on when it is asked. A transaction that fails on chain raises the reason
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import Any, Final, cast
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_typing import ChecksumAddress, HexStr
+from hexbytes import HexBytes
 from web3 import HTTPProvider, Web3
 from web3.exceptions import (
     ContractLogicError,
@@ -30,7 +32,16 @@ from protocol.errors import ChainError, RefusedError
 
 DEFAULT_GAS: Final = 3_000_000
 RECEIPT_TIMEOUT: Final = 180.0
+"""Seconds that a transaction may wait to be mined before the next one takes its place."""
+
+_ORDER: Final = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141
+"""Of the curve secp256k1."""
+
 _PRIORITY_FEE: Final = 10**9
+_PENDING_POLL: Final = 0.5
+_RAISES: Final = 12
+"""Times that the fees of a transaction in the way are raised by a quarter: nodes ask for a tenth or more."""
+
 _TRANSPORT_ERRORS: Final = (OSError, TimeExhausted, Web3Exception, ValueError)
 
 
@@ -81,6 +92,8 @@ class Client:
             ChainError: the node does not answer, or is on another chain.
         """
         self.web3 = Web3(provider)
+        # It asks for the chain's id again before every call; that is done once, below, and signed with.
+        self.web3.middleware_onion.remove("validation")
         try:
             self.chain_id = int(self.web3.eth.chain_id)
         except _TRANSPORT_ERRORS as error:
@@ -95,6 +108,7 @@ class Client:
         self.account: LocalAccount | None = Account.from_key(key) if key is not None else None
         self.sent: list[SentTransaction] = []
         self._nonce: int | None = None
+        self._raised = 0
 
     @classmethod
     def connect(cls, url: str, *, key: bytes | None = None, chain_id: int | None = None) -> Client:
@@ -121,8 +135,38 @@ class Client:
 
     def head(self) -> tuple[int, int]:
         """Number and timestamp (seconds) of the latest block. Raises ChainError if the node fails."""
+        return self.latest()[:2]
+
+    def latest(self) -> tuple[int, int, bytes]:
+        """Number, timestamp (seconds) and hash of the latest block. Raises ChainError if the node fails."""
         latest = self._latest()
-        return int(latest["number"]), int(latest["timestamp"])
+        return int(latest["number"]), int(latest["timestamp"]), bytes(latest["hash"])
+
+    def block(self, number: int) -> tuple[bytes, int]:
+        """Hash (32 bytes) and timestamp (seconds) of a block. Raises ChainError if the node does not know."""
+        try:
+            found = cast(Mapping[str, Any], self.web3.eth.get_block(number))
+        except _TRANSPORT_ERRORS as error:
+            raise ChainError(f"the node did not give block {number} ({error})") from error
+        return bytes(found["hash"]), int(found["timestamp"])
+
+    def coins(self) -> int:
+        """Coins of the account, in wei. Raises ChainError if the node fails, or without a key."""
+        try:
+            return int(self.web3.eth.get_balance(self.address))
+        except _TRANSPORT_ERRORS as error:
+            raise ChainError(f"the node did not give the balance of {self.address} ({error})") from error
+
+    def fee(self) -> int:
+        """Wei per gas that a transaction sent now offers at most."""
+        return 2 * int(self._latest().get("baseFeePerGas", 0)) + _PRIORITY_FEE
+
+    def timestamp(self, number: int) -> int:
+        """Timestamp of a block, in seconds. Raises ChainError if the node fails."""
+        try:
+            return int(self.web3.eth.get_block(cast(Any, number))["timestamp"])
+        except _TRANSPORT_ERRORS as error:
+            raise ChainError(f"the node did not give block {number} ({error})") from error
 
     def _latest(self) -> Mapping[str, Any]:
         try:
@@ -174,10 +218,31 @@ class Client:
                 f"the node did not give the logs of blocks {first} to {last} ({error})"
             ) from error
 
+    def is_mined(self, tx_hash: bytes) -> bool:
+        """Whether the chain holds a transaction, 32 bytes. Raises ChainError if the node fails."""
+        try:
+            self.web3.eth.get_transaction_receipt(HexBytes(tx_hash))
+        except TransactionNotFound:
+            return False
+        except _TRANSPORT_ERRORS as error:
+            raise ChainError(f"the node did not say what became of a transaction ({error})") from error
+        return True
+
     def send(
-        self, to: ChecksumAddress | None, data: bytes, *, tag: str, gas: int = DEFAULT_GAS, value: int = 0
+        self,
+        to: ChecksumAddress | None,
+        data: bytes,
+        *,
+        tag: str,
+        gas: int = DEFAULT_GAS,
+        value: int = 0,
+        tried: bool = False,
     ) -> SentTransaction:
         """Sign and send a transaction and wait until it is mined.
+
+        Before its first one it waits until those are mined that this account has sent before, say, by a
+        process that was killed. A transaction takes the number of one that is not mined in time, with higher
+        fees, so that of the two at most one is.
 
         Args:
             to: None creates a contract.
@@ -185,24 +250,25 @@ class Client:
             tag: for `sent`.
             gas: limit.
             value: wei.
+            tried: whether to ask the node first what would come of it: what is refused then costs nothing.
 
         Raises:
-            RefusedError: it was mined and the contract refused it; carries the reason.
+            RefusedError: the contract refuses it, or refused it when it was mined; carries the reason.
             ChainError: it was not accepted, not mined in three minutes, or failed without a reason.
         """
         signer = self._signer()
-        base_fee = int(self._latest().get("baseFeePerGas", 0))
         request: TxParams = {
             "chainId": self.chain_id,
             "data": data,
             "gas": gas,
-            "maxFeePerGas": cast(Any, 2 * base_fee + _PRIORITY_FEE),
-            "maxPriorityFeePerGas": cast(Any, _PRIORITY_FEE),
             "value": cast(Any, value),
             "type": cast(Any, 2),
         }
         if to is not None:
             request["to"] = to
+        self._take_number(signer.address)
+        if tried:
+            self._eth_call(_as_call(signer.address, request), "latest")
         receipt = self._mined(signer, request, tag)
         if receipt["status"] != 1:
             self._raise_refusal(signer, request, receipt, tag)
@@ -219,29 +285,88 @@ class Client:
         self.sent.append(record)
         return record
 
+    def _take_number(self, address: ChecksumAddress) -> None:
+        """Know the number of the account's next transaction, once none of an earlier process is pending."""
+        until = time.monotonic() + RECEIPT_TIMEOUT
+        try:
+            mined = int(self.web3.eth.get_transaction_count(address, "latest"))
+            undone = self.sent and mined < (self._nonce or 0) and not self.is_mined(self.sent[-1].tx_hash)
+            if self._nonce is not None and not undone:
+                return
+            while int(self.web3.eth.get_transaction_count(address, "pending")) > mined:
+                if time.monotonic() > until:
+                    break  # stuck: what is sent now takes the place of the first of them
+                time.sleep(_PENDING_POLL)
+                mined = int(self.web3.eth.get_transaction_count(address, "latest"))
+        except _TRANSPORT_ERRORS as error:
+            raise ChainError(
+                f"the node did not say how many transactions {address} has sent ({error})"
+            ) from error
+        self._nonce = mined
+
     def _mined(self, signer: LocalAccount, request: TxParams, tag: str) -> TxReceipt:
         try:
-            if self._nonce is None:
-                self._nonce = int(self.web3.eth.get_transaction_count(signer.address, "pending"))
-            request["nonce"] = cast(Any, self._nonce)
-            signed = signer.sign_transaction(cast(Any, request))
-            tx_hash = self.web3.eth.send_raw_transaction(signed.raw_transaction)
-            self._nonce += 1
-            return self.web3.eth.wait_for_transaction_receipt(
+            tx_hash = self._accepted(signer, request)
+            receipt = self.web3.eth.wait_for_transaction_receipt(
                 tx_hash, timeout=RECEIPT_TIMEOUT, poll_latency=0.05
             )
+        except TimeExhausted as error:
+            self._give_up(signer.address)
+            raise ChainError(
+                f"the transaction for {tag!r} was not mined in {RECEIPT_TIMEOUT:.0f} s; check that the node "
+                "keeps up with its network; what is sent next takes its place, with higher fees"
+            ) from error
         except (Web3RPCError, TransactionNotFound, *_TRANSPORT_ERRORS) as error:
             self._nonce = None  # ask the node again: it may or may not have taken the transaction
             raise ChainError(
-                f"the transaction for {tag!r} was not mined: {error}; check the account's coins and "
-                "the node, then run the command again: it goes on from what the chain says"
+                f"the transaction for {tag!r} was not mined: {error}; {self._advice(signer, request)}, then "
+                "run the command again: it goes on from what the chain says"
             ) from error
+        self._nonce, self._raised = cast(int, request["nonce"]) + 1, 0
+        return receipt
+
+    def _give_up(self, address: ChecksumAddress) -> None:
+        """Let the next transaction take the place of one that was not mined, if that is the next to be."""
+        with suppress(*_TRANSPORT_ERRORS):
+            if self._nonce == int(self.web3.eth.get_transaction_count(address, "latest")):
+                self._raised += 1
+                return
+        self._nonce = None  # a reorganisation, or another process, has changed what comes next
+
+    def _accepted(self, signer: LocalAccount, request: TxParams) -> HexBytes:
+        """Sign and hand over, with fees raised while a pending transaction has the same number."""
+        while True:
+            fees = _PRIORITY_FEE * 5**self._raised // 4**self._raised
+            base_fee = int(self._latest().get("baseFeePerGas", 0))
+            request["maxFeePerGas"] = cast(Any, 2 * base_fee + fees)
+            request["maxPriorityFeePerGas"] = cast(Any, fees)
+            request["nonce"] = cast(Any, self._nonce)
+            signed = signer.sign_transaction(cast(Any, request))
+            try:
+                return self.web3.eth.send_raw_transaction(signed.raw_transaction)
+            except Web3RPCError as error:
+                text = str(error).lower()
+                if "already known" in text:
+                    return signed.hash
+                if "underpriced" not in text or self._raised >= _RAISES:
+                    raise
+                self._raised += 1
+
+    def _advice(self, signer: LocalAccount, request: TxParams) -> str:
+        """What to do when a node does not take a transaction."""
+        most = int(request["gas"]) * int(cast(int, request.get("maxFeePerGas", 0))) + int(
+            cast(int, request["value"])
+        )
+        with suppress(*_TRANSPORT_ERRORS):
+            held = int(self.web3.eth.get_balance(signer.address))
+            if held < most:
+                return (
+                    f"{signer.address} holds {held:,} wei of coin and this takes up to {most:,}: send it some"
+                )
+        return "check the node"
 
     def _raise_refusal(self, signer: LocalAccount, request: TxParams, receipt: TxReceipt, tag: str) -> None:
-        replay: TxParams = {"from": signer.address, "data": request["data"], "gas": request["gas"]}
-        replay["value"] = request["value"]
-        if "to" in request:
-            replay["to"] = request["to"]
+        replay = _as_call(signer.address, request)
         with suppress(ChainError):  # only a refusal says why
             self._eth_call(replay, receipt["blockNumber"])
         out_of_gas = int(receipt["gasUsed"]) >= int(request["gas"])
@@ -249,6 +374,18 @@ class Client:
         raise ChainError(
             f"the transaction for {tag!r} failed on chain and {why}; nothing has changed but its fee"
         )
+
+
+def _as_call(sender: ChecksumAddress, request: TxParams) -> TxParams:
+    call: TxParams = {
+        "from": sender,
+        "data": request["data"],
+        "gas": request["gas"],
+        "value": request["value"],
+    }
+    if "to" in request:
+        call["to"] = request["to"]
+    return call
 
 
 def _reason(error: ContractLogicError) -> str:
@@ -269,4 +406,6 @@ def read_key(text: str) -> bytes:
         key = b""
     if len(key) != 32:
         raise ChainError("the key is not 64 hexadecimal digits; write it as 0x and 64 digits")
+    if not 0 < int.from_bytes(key) < _ORDER:
+        raise ChainError("the key is no key of the curve, a number from 1 to its order; make a new one")
     return key

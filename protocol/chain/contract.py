@@ -27,11 +27,13 @@ class Event:
         name: of the event.
         args: by name; bytes as bytes, addresses as 20 bytes, structs as dicts.
         block: number of its block.
+        transaction: hash of its transaction, 32 bytes.
     """
 
     name: str
     args: dict[str, Any]
     block: int
+    transaction: bytes
 
 
 class Contract:
@@ -65,15 +67,15 @@ class Contract:
             raise ChainError(
                 f"{self.address} does not answer as {self.artifact.name}; check the deployment file"
             )
-        values = _named(entry["outputs"], decode([_type(out) for out in entry["outputs"]], data))
+        values = named(entry["outputs"], decode([abi_type(out) for out in entry["outputs"]], data))
         return values[0] if len(values) == 1 else tuple(values)
 
     def send(
-        self, function: str, *args: Any, tag: str | None = None, gas: int = DEFAULT_GAS
+        self, function: str, *args: Any, tag: str | None = None, gas: int = DEFAULT_GAS, tried: bool = False
     ) -> SentTransaction:
-        """Send a transaction to a function; `tag` is its name unless given. Errors as `Client.send`."""
+        """Send a transaction to a function; `tag` is its name unless given. The rest is `Client.send`."""
         data = self._calldata(self._function(function, len(args)), args)
-        return self.client.send(self.address, data, tag=tag or function, gas=gas)
+        return self.client.send(self.address, data, tag=tag or function, gas=gas, tried=tried)
 
     def decode_log(self, log: LogReceipt) -> Event | None:
         """Decode a log, or None if it is not an event of this contract."""
@@ -84,11 +86,16 @@ class Contract:
             return None
         indexed = [field for field in entry["inputs"] if field["indexed"]]
         plain = [field for field in entry["inputs"] if not field["indexed"]]
-        topics = [decode([_type(f)], bytes(t))[0] for f, t in zip(indexed, log["topics"][1:], strict=True)]
-        body = decode([_type(field) for field in plain], bytes(log["data"]))
-        values = dict(zip((f["name"] for f in indexed), _named(indexed, topics), strict=True))
-        values |= dict(zip((f["name"] for f in plain), _named(plain, body), strict=True))
-        return Event(name=entry["name"], args=values, block=int(log["blockNumber"]))
+        topics = [decode([abi_type(f)], bytes(t))[0] for f, t in zip(indexed, log["topics"][1:], strict=True)]
+        body = decode([abi_type(field) for field in plain], bytes(log["data"]))
+        values = dict(zip((f["name"] for f in indexed), named(indexed, topics), strict=True))
+        values |= dict(zip((f["name"] for f in plain), named(plain, body), strict=True))
+        return Event(
+            name=entry["name"],
+            args=values,
+            block=int(log["blockNumber"]),
+            transaction=bytes(log["transactionHash"]),
+        )
 
     def topic(self, event: str) -> bytes:
         """First topic of an event. Raises UsageError if the contract has none of that name."""
@@ -99,7 +106,7 @@ class Contract:
 
     @cached_property
     def _events(self) -> dict[bytes, AbiEntry]:
-        return {keccak(text=_signature(e)): e for e in self.artifact.abi if e["type"] == "event"}
+        return {keccak(text=signature(e)): e for e in self.artifact.abi if e["type"] == "event"}
 
     def _function(self, name: str, arguments: int) -> AbiEntry:
         for entry in self.artifact.abi:
@@ -108,29 +115,34 @@ class Contract:
         raise UsageError(f"{self.artifact.name} has no function {name} of {arguments} arguments")
 
     def _calldata(self, entry: AbiEntry, args: tuple[Any, ...]) -> bytes:
-        return keccak(text=_signature(entry))[:4] + encode([_type(field) for field in entry["inputs"]], args)
+        return keccak(text=signature(entry))[:4] + encode(
+            [abi_type(field) for field in entry["inputs"]], args
+        )
 
 
 def creation_code(name: str, *args: Any) -> bytes:
     """Creation code of a contract with its constructor's arguments."""
     artifact = compile_contract(name)
     inputs: list[AbiEntry] = next((e["inputs"] for e in artifact.abi if e["type"] == "constructor"), [])
-    return artifact.bytecode + encode([_type(field) for field in inputs], args)
+    return artifact.bytecode + encode([abi_type(field) for field in inputs], args)
 
 
-def _signature(entry: AbiEntry) -> str:
-    return f"{entry['name']}({','.join(_type(field) for field in entry['inputs'])})"
+def signature(entry: AbiEntry) -> str:
+    """A function or an event as selectors hash it: ``name(type,...)``."""
+    return f"{entry['name']}({','.join(abi_type(field) for field in entry['inputs'])})"
 
 
-def _type(field: AbiEntry) -> str:
+def abi_type(field: AbiEntry) -> str:
+    """The type of a parameter, tuples spelt out."""
     kind = str(field["type"])
     if not kind.startswith("tuple"):
         return kind
-    inner = ",".join(_type(component) for component in field["components"])
+    inner = ",".join(abi_type(component) for component in field["components"])
     return f"({inner}){kind.removeprefix('tuple')}"
 
 
-def _named(fields: list[AbiEntry], values: Any) -> list[Any]:
+def named(fields: list[AbiEntry], values: Any) -> list[Any]:
+    """Decoded values with structs as dicts, addresses as 20 bytes."""
     return [_value(field, value) for field, value in zip(fields, values, strict=True)]
 
 
@@ -141,7 +153,7 @@ def _value(field: AbiEntry, value: Any) -> Any:
         return [_value(element, item) for item in value]
     if kind == "tuple":
         names = (component["name"] for component in field["components"])
-        return dict(zip(names, _named(field["components"], value), strict=True))
+        return dict(zip(names, named(field["components"], value), strict=True))
     if kind == "address":
         return bytes.fromhex(value.removeprefix("0x"))
     return value

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 from protocol.chain.contract import Event
 from protocol.chain.deployment import Contracts
-from protocol.chain.events import LogCursor
+from protocol.chain.events import LogCursor, Progress
 from protocol.commitments.tree import height
 from protocol.errors import UsageError
 from protocol.game.ids import Kind
@@ -46,20 +46,40 @@ _MASK_64: Final = (1 << 64) - 1
 
 
 class ChainView:
-    """A view that stays at one moment until `refresh`."""
+    """A view that stays at one moment until `refresh`.
 
-    def __init__(self, contracts: Contracts) -> None:
-        """Start at the block of the deployment; the first `refresh` reads all logs since."""
-        self._contracts = contracts
+    Attributes:
+        block: number of the block at whose end it looks.
+    """
+
+    def __init__(
+        self,
+        contracts: Contracts,
+        *,
+        confirmations: int = 0,
+        progress: Progress = lambda _last, _latest: None,
+    ) -> None:
+        """Start at the block of the deployment; the first `refresh` reads all logs since.
+
+        Args:
+            contracts: of the deployment.
+            confirmations: blocks that must lie above what is looked at (A-10); time is that of the head.
+            progress: told how far a long reading of logs has come.
+        """
+        self._contracts, self._confirmations = contracts, confirmations
         self._board, self._court = contracts.board, contracts.court
         self._cursor = LogCursor(
-            contracts.client, [self._board, self._court], first_block=contracts.deployment.block
+            contracts.client,
+            [self._board, self._court],
+            first_block=contracts.deployment.block,
+            progress=progress,
         )
         self._memo: dict[Any, Any] = {}
-        self._block, self._now = 0, 0
+        self.block, self._now, self._at = 0, 0, b""
         self._posted: dict[bytes, Event] = {}
         self._jobs: dict[bytes, Event] = {}
-        self._reserved: dict[tuple[bytes, bytes], None] = {}
+        self._reserved: dict[tuple[bytes, bytes], dict[bytes, bytes]] = {}
+        self._withdrawn: dict[bytes, dict[bytes, int]] = {}
         self._opened: dict[bytes, tuple[bytes, bytes]] = {}
         self._demands: dict[bytes, dict[bytes, None]] = {}
         self._positions: dict[bytes, dict[bytes, None]] = {}
@@ -67,16 +87,21 @@ class ChainView:
         self._pages: dict[bytes, bytes] = {}
 
     def refresh(self) -> list[Event]:
-        """Move to the latest block and return the events since the last time.
+        """Move to the latest block, less the confirmations, and return the events since the last time.
 
         Raises:
             ChainError: the node failed.
         """
+        head, self._now, at = self._contracts.client.latest()
+        if at == self._at:
+            return []  # the same block: all that was read still holds
         self._memo.clear()
-        self._block, self._now = self._contracts.client.head()
-        events = self._cursor.advance(self._block)
+        self._at = b""  # until its logs are read
+        self.block = max(head - self._confirmations, 0)
+        events = self._cursor.advance(self.block)
         for event in events:
             self._take(event)
+        self._at = at
         return events
 
     def _take(self, event: Event) -> None:
@@ -87,7 +112,11 @@ class ChainView:
             case "Posted":
                 self._posted[args["update"]] = event
             case "Reserved":
-                self._reserved[args["challenger"], args["digest"]] = None
+                # By transaction: one that a reorganisation has moved is told again, and counts once.
+                made = self._reserved.setdefault((args["challenger"], args["digest"]), {})
+                made[event.transaction] = args["job"]
+            case "Withdrawn":
+                self._withdrawn.setdefault(args["payee"], {})[event.transaction] = int(args["amount"])
             case "Opened":
                 self._opened[args["dispute"]] = args["update"], args["challenger"]
             case "Demanded":
@@ -107,12 +136,12 @@ class ChainView:
     def _read(self, contract: str, function: str, *args: Any) -> Any:
         bound = getattr(self._contracts, contract)
         key = (contract, function, *args)
-        return self._once(key, lambda: bound.view(function, *args, block=self._block))
+        return self._once(key, lambda: bound.view(function, *args, block=self.block))
 
     # ---------------------------------------------------------------- board
 
     def now(self) -> int:
-        """Timestamp of this view's block, in seconds; a move sent now is judged then or later."""
+        """Timestamp of the latest block, in seconds; a move sent now is judged then or later."""
         return self._now
 
     def jobs(self) -> Sequence[bytes]:
@@ -195,6 +224,15 @@ class ChainView:
     def balance(self, account: bytes) -> int:
         """Bond tokens of an account, in the smallest unit."""
         return int(self._read("token", "balanceOf", account))
+
+    def withdrawn(self, account: bytes) -> int:
+        """What an account has withdrawn from the board so far, in the token's smallest unit."""
+        return sum(self._withdrawn.get(account, {}).values())
+
+    def reserved_jobs(self, challenger: bytes) -> Sequence[bytes]:
+        """The job of every reservation that a challenger has ever made, cancelled ones included."""
+        made = (jobs for (who, _), jobs in self._reserved.items() if who == challenger)
+        return [job for jobs in made for job in jobs.values()]
 
     # ---------------------------------------------------------------- disputes
 
@@ -335,7 +373,7 @@ class ChainView:
         """See `CourtView`."""
         record = self._read("court", "branch", dispute, candidate)
         status, due, reserve = self._read("court", "classify", dispute, candidate)
-        turn = _TURNS[int(status)]
+        turn = self._turn_now(_TURNS[int(status)], int(due) + int(reserve))
         if turn is None or not record["kind"]:
             raise UsageError(
                 f"dispute {dispute.hex()} has no branch under candidate {candidate.hex()}: it has not "
@@ -358,6 +396,11 @@ class ChainView:
             defender_reserve=int(record["defence_reserve"]),
             demanded=record["demanded"] if record["waiting"] else None,
         )
+
+    def _turn_now(self, turn: Turn | None, limit: int) -> Turn | None:
+        """What the classifier says once the time of the latest block is put in for that of the view's."""
+        late = {Turn.DEFENDER: Turn.DEFENDER_LATE, Turn.CHALLENGER: Turn.CHALLENGER_LATE}
+        return late.get(turn, turn) if turn is not None and self._now > limit else turn
 
     def children(self, node: bytes, levels: int) -> Sequence[bytes] | None:
         """See `CourtView`."""

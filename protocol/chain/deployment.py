@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-from eth_utils.address import to_checksum_address
+from eth_utils.address import is_checksum_address, to_checksum_address
 
 from protocol.chain.artifacts import compile_contract
 from protocol.chain.client import Client
 from protocol.chain.contract import Contract, creation_code
 from protocol.errors import MalformedError, MismatchError
+from protocol.files import read_file, trouble, written
+from protocol.wire import read_json
 
 FORMAT: Final = "gavel deployment 1"
+MAX_BYTES: Final = 1 << 16
+NAMES: Final = ("token", "functions", "verifier", "board", "court")
 DEPLOYMENT_GAS: Final = 12_000_000
 SCHEDULED_GAS: Final = 11_000_000
 """Gas that one side of a worst-case dispute may need (M-1): the dearest proof (8 M) and its other moves."""
@@ -44,25 +49,47 @@ class Deployment:
     code: dict[str, str]
 
     def save(self, path: Path) -> None:
-        """Write the deployment file."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"format": FORMAT, **asdict(self)}, indent=2) + "\n")
+        """Write the deployment file. Raises StorageError if it cannot be written."""
+        text = json.dumps({"format": FORMAT, **asdict(self)}, indent=2) + "\n"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise trouble(f"the folder of {path} cannot be made", error) from error
+        with written(path) as file:
+            file.write(text.encode())
 
     @classmethod
     def load(cls, path: Path) -> Deployment:
-        """Read a deployment file. Raises MalformedError if it is not one."""
-        try:
-            data: dict[str, Any] = json.loads(path.read_text())
-            if data.pop("format", None) != FORMAT:
+        """Read a deployment file (deployment.md, B-1).
+
+        Raises:
+            MalformedError: it is not one; names the key.
+            StorageError: it cannot be read.
+        """
+        what = f"the deployment file {path}"
+        data = read_json(read_file(path, limit=MAX_BYTES), what=what)
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            raise MalformedError(f"{what} is not one ({FORMAT}); make one with `gavel deploy`")
+        keys = {"format", *(field.name for field in fields(cls))}
+        if data.keys() != keys:
+            wrong = ", ".join(sorted(data.keys() ^ keys))
+            raise MalformedError(f"{what} has keys missing or unknown: {wrong}; make it anew (B-1)")
+        for name, least in (("chain_id", 1), ("block", 0)):
+            if type(data[name]) is not int or not least <= data[name] < 1 << 256:
+                raise MalformedError(f"{what}: {name} is {data[name]!r}, not a number from {least} up (B-1)")
+        for name in NAMES:
+            if not isinstance(data[name], str) or not is_good_address(data[name]):
+                raise MalformedError(f"{what}: {name} is {data[name]!r}, not an address (B-1)")
+        code = data["code"]
+        if not isinstance(code, dict) or code.keys() != set(NAMES):
+            raise MalformedError(f"{what}: code does not hold a hash for each of {', '.join(NAMES)} (B-1)")
+        for name, digest in code.items():
+            if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest):
                 raise MalformedError(
-                    f"{path} is not a deployment file ({FORMAT}); make one with `gavel deploy`"
+                    f"{what}: code of {name} is {digest!r}, not a sha256 in hexadecimal (B-1)"
                 )
-            deployment = cls(**{field.name: data[field.name] for field in fields(cls)})
-            for name in ("token", "functions", "verifier", "board", "court"):
-                to_checksum_address(getattr(deployment, name))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise MalformedError(f"deployment file {path} cannot be read: {error}") from error
-        return deployment
+        addresses = {name: to_checksum_address(data[name]) for name in NAMES}
+        return cls(chain_id=data["chain_id"], block=data["block"], code=code, **addresses)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,21 +125,24 @@ class Contracts:
     def verify(self) -> None:
         """Check that the chain holds the code that this package compiles, wired as the deployment says (A-1).
 
-        A bond token is whatever the board names; only its address is compared.
+        A bond token is whatever the board names: its code is only compared with the deployment's (B-3, B-4).
 
         Raises:
             MismatchError: something differs. Nobody should send tokens to such a deployment.
             ChainError: the node failed.
         """
-        for name in ("functions", "verifier", "board", "court"):
+        codes: dict[str, bytes] = {}
+        for name in NAMES:
             contract: Contract = getattr(self, name)
             artifact, code = contract.artifact, self.client.code(contract.address)
             # Vyper appends immutables to the runtime code; what they hold is asked for below.
-            if len(code) != artifact.deployed_bytes or not code.startswith(artifact.runtime):
+            ours = len(code) == artifact.deployed_bytes and code.startswith(artifact.runtime)
+            if name != "token" and not ours:
                 raise MismatchError(
                     f"the code of the {name} at {contract.address} is not what this version of gavel "
                     "compiles; do not use it: get the version that it was deployed with and check that one"
                 )
+            codes[name] = code
         wiring = {
             "token of the board": (self.board.view("token"), self.token),
             "court of the board": (self.board.view("court"), self.court),
@@ -126,6 +156,19 @@ class Contracts:
                     f"the {what} is {to_checksum_address(found)}, not {expected.address} as the deployment "
                     "says; do not use this deployment"
                 )
+        for name, code in codes.items():
+            if sha256(code).hexdigest() != self.deployment.code[name]:
+                raise MismatchError(
+                    f"the code of the {name} at {getattr(self, name).address} does not hash to what the "
+                    "deployment file says; do not use it: get the file from who deployed the contracts"
+                )
+
+
+def is_good_address(text: str) -> bool:
+    """Whether a text is an address with the checksum of EIP-55, or in one case, which has none (B-1)."""
+    if not re.fullmatch("0x[0-9a-fA-F]{40}", text):
+        return False
+    return text[2:] in (text[2:].lower(), text[2:].upper()) or is_checksum_address(text)
 
 
 def deploy(

@@ -1,8 +1,9 @@
 """An Ethereum chain inside this process: eth-tester's py-evm backend behind the JSON-RPC methods that we use.
 
-Every transaction is mined at once in a block of its own. Blocks follow the wall clock plus what
-`evm_increaseTime` added; they are at least one second apart. The same object serves the demo and the tests
-directly (`EmbeddedProvider`) and other processes over HTTP (`protocol.chain.devnet`), so both see the same.
+Every transaction is mined at once in a block of its own. Blocks follow the clock plus what `evm_increaseTime`
+added; they are at least one second apart. `evm_setNextBlockTimestamp`, `evm_snapshot` and `evm_revert` mean
+what they mean on other development nodes. The same object serves the demo and the tests directly
+(`EmbeddedProvider`) and other processes over HTTP (`protocol.chain.devnet`), so both see the same.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import bisect
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from eth_abi.abi import decode
@@ -40,28 +42,85 @@ class RpcError(Exception):
         self.data = data
 
 
+def frozen_clock() -> float:
+    """A clock that stands still: a chain with it moves on by a second per block and by what it is told."""
+    return 0.0
+
+
+def development_keys(count: int) -> tuple[bytes, ...]:
+    """Private keys of the first accounts of `DEVELOPMENT_MNEMONIC`, 32 bytes each."""
+    from eth_account.hdaccount import key_from_seed, seed_from_mnemonic
+
+    seed = seed_from_mnemonic(DEVELOPMENT_MNEMONIC, "")
+    return tuple(key_from_seed(seed, f"{_HD_PATH}/{number}") for number in range(count))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MinedTransaction:
+    """A transaction as it stands in a block.
+
+    Attributes:
+        sender, to: 20 bytes; `to` is None where a contract was created.
+        accepted: whether it did not revert.
+    """
+
+    sender: bytes
+    to: bytes | None
+    data: bytes
+    value: int
+    accepted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MinedBlock:
+    """A block: its timestamp in seconds, and its transaction, if it is not empty."""
+
+    timestamp: int
+    transaction: MinedTransaction | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Snapshot:
+    """What `evm_revert` goes back to: the head, and how much of the receipts and logs belongs to it."""
+
+    head: Any
+    offset: int
+    receipts: int
+    logs: int
+
+
 class EmbeddedChain:
     """One chain in memory, Prague rules, safe to use from several threads."""
 
     def __init__(
-        self, *, accounts: int = 10, chain_id: int = CHAIN_ID, genesis_time: int | None = None
+        self,
+        *,
+        accounts: int = 10,
+        chain_id: int = CHAIN_ID,
+        genesis_time: int | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """Start a chain.
 
         Args:
             accounts: prefunded accounts with 10**24 wei each.
             chain_id: for replay protection.
-            genesis_time: timestamp in seconds; now unless given. Blocks follow the wall clock unless it lies
-                in the future.
+            genesis_time: timestamp in seconds; what the clock says unless given. Blocks follow the clock
+                unless it lies in the future.
+            clock: seconds; with `frozen_clock` and a `genesis_time` the same calls give the same timestamps.
         """
         from eth_tester import PyEVMBackend
 
+        self._clock = clock
         self._offset = 0
+        self._next_time: int | None = None
+        self._snapshots: dict[int, _Snapshot] = {}
+        self._snapshots_taken = 0
         self._lock = threading.RLock()
         self.chain_id = chain_id
         parameters = PyEVMBackend.generate_genesis_params(
             {
-                "timestamp": int(time.time()) if genesis_time is None else genesis_time,
+                "timestamp": int(clock()) if genesis_time is None else genesis_time,
                 "gas_limit": BLOCK_GAS_LIMIT,
             }
         )
@@ -75,6 +134,7 @@ class EmbeddedChain:
         # eth-tester fixes an id of its own in the class that it makes for each chain.
         type(self._backend.chain).chain_id = chain_id
         self._receipts: dict[str, dict[str, Any]] = {}
+        self._calls: tuple[bytes, Any] | None = None
         self._logs: list[dict[str, Any]] = []
         self._log_blocks: list[int] = []
         self._methods: dict[str, Callable[..., Any]] = {
@@ -97,7 +157,10 @@ class EmbeddedChain:
             "eth_getTransactionReceipt": lambda tx: self._receipts.get(tx.lower()),
             "eth_getLogs": self._get_logs,
             "evm_increaseTime": self._increase_time,
-            "evm_mine": lambda *_: self._mine(),
+            "evm_setNextBlockTimestamp": self._set_next_time,
+            "evm_mine": self._mine,
+            "evm_snapshot": self._snapshot,
+            "evm_revert": self._revert,
         }
 
     @property
@@ -129,10 +192,29 @@ class EmbeddedChain:
         except (TypeError, ValueError, KeyError, IndexError) as error:
             raise RpcError(-32602, f"{method}: parameters not understood ({error})") from error
 
+    def history(self) -> list[MinedBlock]:
+        """Every block after the genesis, oldest first."""
+        with self._lock:
+            return [self._mined(n) for n in range(1, int(self._block("latest")["number"]) + 1)]
+
+    def _mined(self, number: int) -> MinedBlock:
+        block = self._backend.chain.get_canonical_block_by_number(number)
+        found = None
+        for sent in block.transactions:
+            receipt = self._receipts[_hex(sent.hash)]
+            found = MinedTransaction(
+                sender=bytes(sent.sender),
+                to=bytes(sent.to) or None,
+                data=bytes(sent.data),
+                value=int(sent.value),
+                accepted=receipt["status"] == "0x1",
+            )
+        return MinedBlock(timestamp=int(block.header.timestamp), transaction=found)
+
     def mine_if_behind(self) -> None:
         """Mine an empty block when the wall clock has passed the last one."""
         with self._lock:
-            if int(time.time()) + self._offset > self._block("latest")["timestamp"]:
+            if self._wall() > self._block("latest")["timestamp"]:
                 self._mine()
 
     def _block(self, place: str | int) -> dict[str, Any]:
@@ -160,12 +242,24 @@ class EmbeddedChain:
         return out
 
     def _call(self, request: dict[str, Any], place: str = "latest", *_: Any) -> str:
-        from eth.vm.spoof import SpoofTransaction
-
         number = self._block(_place(place))["number"]
         header = self._backend.chain.get_canonical_block_header_by_number(number)
-        # A view costs nothing, whoever asks: no base fee.
-        vm = self._backend.chain.get_vm(at_header=header.copy(base_fee_per_gas=0))
+        if self._calls is None or self._calls[0] != header.hash:
+            # A view costs nothing, whoever asks: no base fee. Kept, so that what one view has read from the
+            # tries is at hand for the next one.
+            vm = self._backend.chain.get_vm(at_header=header.copy(base_fee_per_gas=0))
+            self._calls = header.hash, vm
+        vm = self._calls[1]
+        before = vm.state.snapshot()
+        try:
+            return self._called(vm, request)
+        finally:
+            vm.state.revert(before)
+
+    @staticmethod
+    def _called(vm: Any, request: dict[str, Any]) -> str:
+        from eth.vm.spoof import SpoofTransaction
+
         sender = _data(request["from"]) if request.get("from") else _ZERO_ADDRESS
         unsigned = vm.create_unsigned_transaction(
             nonce=vm.state.get_nonce(sender),
@@ -183,28 +277,69 @@ class EmbeddedChain:
     def _send(self, raw: str) -> str:
         self._set_time()
         tx_hash = self._backend.send_raw_transaction(_data(raw))
-        self._backend.mine_blocks(1)
+        self._close_block()
         receipt = _receipt(self._backend.get_transaction_receipt(tx_hash))
         self._receipts[receipt["transactionHash"]] = receipt
         self._logs += receipt["logs"]
         self._log_blocks += [int(log["blockNumber"], 16) for log in receipt["logs"]]
         return str(receipt["transactionHash"])
 
-    def _set_time(self) -> None:
-        # py-evm stamps a block when its parent is mined; a transaction belongs to the time it arrives.
-        latest = self._block("latest")["timestamp"]
-        self._backend.chain.set_header_timestamp(max(latest + 1, int(time.time()) + self._offset))
+    def _wall(self) -> int:
+        return int(self._clock()) + self._offset
 
-    def _mine(self) -> str:
-        self._set_time()
-        self._backend.mine_blocks(1)
+    def _set_time(self, earliest: int = 0) -> None:
+        # py-evm stamps a block when its parent is mined; a transaction belongs to the time it arrives.
+        if self._next_time is not None:
+            self._offset += self._next_time - self._wall()
+        latest = self._block("latest")["timestamp"]
+        stamp = self._next_time or max(latest + 1, self._wall(), earliest)
+        self._backend.chain.set_header_timestamp(stamp)
+
+    def _mine(self, timestamp: int | str = 0) -> str:
+        # With a timestamp, as ganache and anvil take it: never earlier than that.
+        self._set_time(_number(timestamp))
+        self._close_block()
         return "0x0"
+
+    def _close_block(self) -> None:
+        self._backend.mine_blocks(1)
+        self._next_time = None
 
     def _increase_time(self, seconds: int | str) -> int:
         # Blocks are at least a second apart: the chain may be ahead of the clock. Move on from where it is.
-        ahead = max(self._block("latest")["timestamp"] - int(time.time()) - self._offset, 0)
-        self._offset += ahead + (int(seconds, 16) if isinstance(seconds, str) else seconds)
+        ahead = max(self._block("latest")["timestamp"] - self._wall(), 0)
+        self._offset += ahead + _number(seconds)
         return self._offset
+
+    def _set_next_time(self, timestamp: int | str) -> None:
+        latest = self._block("latest")["timestamp"]
+        if _number(timestamp) <= latest:
+            raise ValueError(f"{_number(timestamp)} is not later than {latest}, the latest block's timestamp")
+        self._next_time = _number(timestamp)
+
+    def _snapshot(self) -> str:
+        self._snapshots_taken += 1
+        self._snapshots[self._snapshots_taken] = _Snapshot(
+            head=self._backend.chain.get_canonical_head(),
+            offset=self._offset,
+            receipts=len(self._receipts),
+            logs=len(self._logs),
+        )
+        return hex(self._snapshots_taken)
+
+    def _revert(self, number: str | int) -> bool:
+        kept = self._snapshots.get(_number(number))
+        if kept is None:
+            return False
+        # A snapshot serves once, and those taken after it are of a past that is gone.
+        self._snapshots = {k: v for k, v in self._snapshots.items() if k < _number(number)}
+        chain = self._backend.chain
+        chain.chaindb._set_as_canonical_chain_head(chain.chaindb.db, kept.head, bytes(32))
+        chain.header = chain.create_header_from_parent(kept.head)
+        self._receipts = dict(list(self._receipts.items())[: kept.receipts])
+        del self._logs[kept.logs :], self._log_blocks[kept.logs :]
+        self._offset, self._next_time = kept.offset, None
+        return True
 
     def _get_logs(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         first = self._block(_place(request.get("fromBlock", "latest")))["number"]
@@ -247,6 +382,10 @@ def answer(chain: EmbeddedChain, request: dict[str, Any]) -> Any:
         if error.data is not None:
             problem["data"] = error.data
         return head | {"error": problem}
+
+
+def _number(value: int | str) -> int:
+    return int(value, 16) if isinstance(value, str) else value
 
 
 def _hex(value: bytes) -> str:

@@ -232,7 +232,7 @@ _APPLY: Final[dict[type, Callable[[Model, bytes, Any], Any]]] = {
     m.Release: lambda g, sender, move: g.board.release(sender, move.job),
     m.Evict: lambda g, sender, move: g.board.evict(sender, move.job),
     m.Post: lambda g, sender, move: g.board.post(sender, move.job, move.parent, move.states),
-    m.Finalise: lambda *_: None,
+    m.Finalise: lambda g, _, move: g.board.finalise(move.job),
     m.Claim: lambda g, _, move: g.board.claim(move.update),
     m.Reclaim: lambda g, _, move: g.board.reclaim(move.update),
     m.Withdraw: lambda g, sender, _: g.board.withdraw(sender),

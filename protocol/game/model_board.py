@@ -20,10 +20,21 @@ BPS: Final = 10_000
 MAX_AMOUNT: Final = 1 << 128
 
 
-def require(condition: bool, reason: str, advice: str = "") -> None:
+def require(condition: bool, reason: str) -> None:
     """Raise RefusedError with the contract's reason unless the condition holds."""
     if not condition:
-        raise RefusedError(reason, advice)
+        raise RefusedError(reason)
+
+
+def check_geometry(g: Geometry) -> None:
+    """Refuse what no job is opened with (U-1). Raises RefusedError with the board's reason."""
+    counts = (g.n_nodes, g.n_slots, g.n_inputs, g.n_rows, g.batch, g.steps, g.stride, g.max_segments)
+    require(min(counts) > 0, "board: geometry is zero")
+    require(g.steps <= 1 << 31 and g.stride <= g.steps, "board: steps or stride")
+    require(g.max_segments <= 63, "board: max_segments")
+    require(g.tensor_height <= 26, "board: tensor height")
+    require(g.input_height <= 26, "board: input height")
+    require(1 <= g.fanout_log2 <= 8 and g.range_log2 <= 6, "board: fan-out or range")
 
 
 @dataclass(slots=True)
@@ -82,9 +93,7 @@ class Board:
 
     def require_tokens(self, payer: bytes, amount: int) -> None:
         """Refuse unless the payer holds the amount."""
-        require(
-            self.wallets.get(payer, 0) >= amount, "board: token transfer failed", "approve and fund first"
-        )
+        require(self.wallets.get(payer, 0) >= amount, "board: token transfer failed")
 
     def take(self, payer: bytes, amount: int) -> None:
         """Move tokens from a party to the board (U-10)."""
@@ -124,23 +133,13 @@ class Board:
             "board: terms are for another board",
         )
         require(terms.requester == sender, "board: not the requester")
-        self._check_geometry(terms.geometry)
+        check_geometry(terms.geometry)
         self._check_money(terms)
         job = terms.job_id
         require(job not in self.jobs, "board: job exists")
         self.take(sender, terms.money.reward * terms.geometry.segments)
         self.jobs[job] = JobRecord(terms=terms, ends_at=terms.expiry)
         return job
-
-    @staticmethod
-    def _check_geometry(g: Geometry) -> None:
-        counts = (g.n_nodes, g.n_slots, g.n_inputs, g.n_rows, g.batch, g.steps, g.stride, g.max_segments)
-        require(min(counts) > 0, "board: geometry is zero")
-        require(g.steps <= 1 << 31 and g.stride <= g.steps, "board: steps or stride")
-        require(g.max_segments <= 63, "board: max_segments")
-        require(g.tensor_height <= 26, "board: tensor height")
-        require(g.input_height <= 26, "board: input height")
-        require(1 <= g.fanout_log2 <= 8 and g.range_log2 <= 6, "board: fan-out or range")
 
     def _check_money(self, terms: Job) -> None:
         clocks, money = terms.clocks, terms.money
@@ -306,6 +305,10 @@ class Board:
             if posted.open_disputes or self.time <= posted.deadline + record.terms.clocks.opening:
                 return length
         return len(record.chain)
+
+    def finalise(self, job: bytes) -> None:
+        """Record what is final (U-6): nothing to do where it follows from the time, but for unknown jobs."""
+        self.record(job)
 
     def is_final(self, update: bytes) -> bool:
         """Whether an update is live and final (U-6)."""

@@ -82,4 +82,4 @@ class ToyTrace:
                 nodes[link] if link < len(nodes) else state[slot] for slot, link in enumerate(program.links)
             ]
             self._nodes.append(nodes)
-            self._states.append(self._hooks.next_state(now, after))
+            self._states.append(self._hooks.next_state(now, state, after))

@@ -43,7 +43,7 @@ class Trace(Protocol):
 
 
 OutputHook = Callable[[int, int, Words], Words]
-NextStateHook = Callable[[int, list[Words]], list[Words]]
+NextStateHook = Callable[[int, list[Words], list[Words]], list[Words]]
 AccumulatorsHook = Callable[[int, int, int, list[Accumulator]], list[Accumulator]]
 
 
@@ -55,14 +55,15 @@ class Hooks:
     write into what they are given, and must give the same answer whenever they are asked.
 
     Attributes (left out, one changes nothing):
-        output: (step, node, its words) -> its words; in a toy trace a longer or shorter array makes false
-            padding, a replay refuses it.
-        next_state: (step, slots after it) -> slots after it; more slots than n_slots make false padding.
+        output: (step, node, its words) -> its words. A longer or shorter array makes false padding or absent
+            pages: it is committed as it is, and read as the program says.
+        next_state: (step, slots before it, slots after it) -> slots after it. More slots than n_slots, and
+            slots of another length, make false padding likewise.
         accumulators: (step, node, word, R + 1 accumulators) -> the same number of accumulators.
     """
 
     output: OutputHook = lambda _step, _node, words: words
-    next_state: NextStateHook = lambda _step, slots: slots
+    next_state: NextStateHook = lambda _step, _before, after: after
     accumulators: AccumulatorsHook = lambda _step, _node, _word, accumulators: accumulators
 
 

@@ -7,8 +7,9 @@ the `Reader` alone, which hands out one word of an earlier node, a slot or an in
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from protocol.numerics.accumulator import EMPTY, Accumulator
 from protocol.numerics.expression import fold_term, map_word
@@ -56,6 +57,28 @@ class Reader(Protocol):
     def __call__(self, leaf: int, source: Source, source_id: int, flat: int) -> int:
         """Return a word of an existing tensor, flat below the capacity (P-6); zero past its extent."""
         ...
+
+
+class Observer(Protocol):
+    """Told of everything that is computed, so that two implementations can be compared line by line."""
+
+    def mapped(self, node: int, index: int, code: bytes, words: Sequence[int], result: int) -> None:
+        """A map has written word `index` from the words of its leaves."""
+        ...
+
+    def folded(
+        self, node: Node, number: int, index: int, term: int, words: Sequence[int], result: Accumulator
+    ) -> None:
+        """One term was added to the fold of word `index`."""
+        ...
+
+    def finished(self, node: Node, number: int, index: int, whole: Accumulator, result: int) -> None:
+        """A fold has written word `index`."""
+        ...
+
+
+OBSERVER: Final[ContextVar[Observer | None]] = ContextVar("observer", default=None)
+"""Whom to tell, if anybody; it changes nothing."""
 
 
 def leaf_words(
@@ -106,10 +129,12 @@ def accumulate(
 
     Malformed code leaves the empty accumulator (N-11); its operands are read like any others.
     """
-    out = unravel(index, node.out)
+    out, observer = unravel(index, node.out), OBSERVER.get()
     for term in terms:
         words = leaf_words(node, number, out + unravel(term, node.reduce), context, read)
         start = fold_term(node.fold, node.code, words, start, term)
+        if observer is not None:
+            observer.folded(node, number, index, term, words, start)
     return start
 
 
@@ -117,8 +142,13 @@ def word(node: Node, number: int, index: int, context: StepContext, read: Reader
     """Return output word `index` of the node; 0 past its extent (P-6) and for malformed code (N-11)."""
     if index >= extent(node, context.tensor_height):
         return 0
+    observer = OBSERVER.get()
     if node.fold == Fold.NONE:
-        return map_word(node.code, leaf_words(node, number, unravel(index, node.out), context, read))
+        words = leaf_words(node, number, unravel(index, node.out), context, read)
+        result = map_word(node.code, words)
+        if observer is not None:
+            observer.mapped(number, index, node.code, words, result)
+        return result
     whole = accumulate(
         node,
         number,
@@ -128,4 +158,7 @@ def word(node: Node, number: int, index: int, context: StepContext, read: Reader
         context=context,
         read=read,
     )
-    return whole.finish(node.fold)
+    result = whole.finish(node.fold)
+    if observer is not None:
+        observer.finished(node, number, index, whole, result)
+    return result

@@ -109,7 +109,7 @@ def verdict(context: ProofContext, index: int, witness: bytes) -> bool:
         CursorKind.FOLD: _range,
     }.get(context.kind)  # type: ignore[call-overload]
     if judge is None:
-        raise RefusedError("verifier: cursor kind", "there is no leaf below this cursor yet; reveal further")
+        raise RefusedError("verifier: cursor kind")
     below = 6 if context.kind == CursorKind.PAGE else context.cursor_height
     _require(index >> below == 0, "verifier: index")
     fault: bool = judge(context, (context.cursor_index << below) + index, index, stream)
@@ -135,13 +135,14 @@ def fold_shape(
     Raises:
         RefusedError: the opening is none, the word lies past the extent, or the fold is recomputed whole.
     """
+    _require(n_nodes < 1 << 64, "verifier: number too large")
     stream = _Stream(opening)
     descriptor = _descriptor(stream, program_root, n_nodes, node)
     _require(stream.used_up, "verifier: trailing bytes")
     if descriptor is None or word_index >= extent(descriptor, tensor_height):
-        raise RefusedError("verifier: word past the extent", "prove that the word is not zero instead")
+        raise RefusedError("verifier: word past the extent")
     if descriptor.terms <= range_length(descriptor, range_log2):
-        raise RefusedError("verifier: fold is whole", "the fold is one range; prove the word itself")
+        raise RefusedError("verifier: fold is whole")
     return descriptor.fold, n_ranges(descriptor, range_log2)
 
 
@@ -173,7 +174,7 @@ class _Stream:
 
 def _require(condition: bool, reason: str) -> None:
     if not condition:
-        raise RefusedError(reason, "the witness is no proof for this leaf; build it again from the views")
+        raise RefusedError(reason)
 
 
 def _stands(leaf: bytes, index: int, path: Sequence[bytes], root: bytes, reason: str) -> None:

@@ -25,7 +25,10 @@ from prover.engine.rows import Schedule
 from prover.engine.steps import REFERENCE, TIER2, TIER3, ReferenceStep, Runtime, Step
 
 OutputHook = Callable[[int, Words], Words]
-"""Called with a node's number and words after it ran; what it returns stands for them from then on."""
+"""Called with a node's number and words after it ran; what it returns stands for them from then on.
+
+An array of another length is among the outputs as it is; other nodes read it as long as the program says.
+"""
 
 _SMALLEST = np.array([2.0**-149, 1.0], dtype=np.float32)
 
@@ -114,6 +117,10 @@ class Executor:
         self._releases = {id(steps): self._last_uses(steps) for steps in (self._steps, self._chained)}
         self._lock = Lock()
 
+    def fitted(self, state: Sequence[Words]) -> list[Words]:
+        """Return what a step reads of a state with false padding: every slot as long as the program says."""
+        return [resized(words, spec.extent) for words, spec in zip(state, self.program.slots, strict=False)]
+
     @property
     def flags(self) -> NDArray[np.int64]:
         """int64[nodes, 3], see the class."""
@@ -172,6 +179,7 @@ class Executor:
         check_subnormals()
         with self._lock:
             environment = list(self._static)
+            misshapen: dict[int, Words] = {}
             environment[n_nodes : n_nodes + len(state)] = [_ready(words) for words in state]
             for table in self._tables:
                 environment[table.place] = self._table(table, step)
@@ -181,14 +189,18 @@ class Executor:
             for running, releases in zip(steps, self._releases[id(steps)], strict=True):
                 running.run(environment)
                 if hook is not None and running.target == running.node:
-                    environment[running.node] = _altered(hook, running.node, environment[running.node])
+                    words = environment[running.node]
+                    told = _ready(hook(running.node, words))
+                    environment[running.node] = resized(told, words.size)
+                    if told.size != words.size:
+                        misshapen[running.node] = told
                 for done in releases:
                     if not keep_outputs or done >= n_nodes:
                         environment[done] = self._static[done]
         links = [link if link < n_nodes else n_nodes + slot for slot, link in enumerate(program.links)]
         return StepOutputs(
-            outputs=environment[:n_nodes],
-            next_state=[environment[place] for place in links],
+            outputs=[misshapen.get(node, words) for node, words in enumerate(environment[:n_nodes])],
+            next_state=[misshapen.get(place, environment[place]) for place in links],
             loss=_number(environment[program.loss]),
         )
 
@@ -223,14 +235,9 @@ def check_subnormals() -> None:
         )
 
 
-def _altered(hook: OutputHook, node: int, words: Words) -> Words:
-    altered = _ready(hook(node, words))
-    if altered.size != words.size:
-        raise UsageError(
-            f"the hook gave {altered.size} words for node {node}, which writes {words.size}; a tensor's "
-            "extent is part of the program and cannot change"
-        )
-    return altered
+def resized(words: Words, size: int) -> Words:
+    """The first ``size`` words, with zeros where there are not so many; the same array if it fits."""
+    return words if words.size == size else np.pad(words[:size], (0, max(size - words.size, 0)))
 
 
 def _number(words: Words) -> float:

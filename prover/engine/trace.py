@@ -14,6 +14,7 @@ from protocol.errors import UsageError
 from protocol.game.trace import HONEST, Hooks
 from protocol.job_folder import JobFolder
 from protocol.numerics.accumulator import Accumulator
+from protocol.program.descriptor import CARRIED
 from protocol.program.interpreter import Interpreter
 from prover.engine.executor import Executor, StepOutputs
 from prover.engine.hashing import state_root, tensor_roots
@@ -21,8 +22,16 @@ from prover.engine.hashing import state_root, tensor_roots
 STEPS_KEPT: Final = 2
 """Steps whose node outputs are kept."""
 
-SEGMENTS_KEPT: Final = 2
-"""Segments whose inner states are kept."""
+STATE_BYTES: Final = 1 << 31
+"""What kept states may take, unless `FEWEST_STATES` take more."""
+
+FEWEST_STATES: Final = 4
+MOST_STATES: Final = 32
+
+Recall = Callable[[int], Sequence[Words] | None]
+"""From the number of a step that starts a segment to the slots of the state before it, where they are stored
+and have been checked; None elsewhere.
+"""
 
 Progress = Callable[[int, float], None]
 """Called after each step with its number and its loss."""
@@ -38,15 +47,21 @@ def run_step(
         keep_outputs: see `Executor.run`.
 
     Raises:
-        UsageError: the state does not fit the program, or a hook changed a tensor's extent.
+        UsageError: the state does not fit the program.
     """
+    if hooks is HONEST:
+        return executor.run(state, step, keep_outputs=keep_outputs)
     result = executor.run(
-        state,
+        executor.fitted(state),
         step,
         keep_outputs=keep_outputs,
-        hook=None if hooks is HONEST else lambda node, words: hooks.output(step, node, words),
+        hook=lambda node, words: hooks.output(step, node, words),
     )
-    after = hooks.next_state(step, result.next_state)
+    told = [
+        state[slot] if link == CARRIED else words  # with its false padding, if it has any
+        for slot, (link, words) in enumerate(zip(executor.program.links, result.next_state, strict=True))
+    ]
+    after = hooks.next_state(step, list(state), told)
     return StepOutputs(outputs=result.outputs, next_state=after, loss=result.loss)
 
 
@@ -82,8 +97,9 @@ def replay_segment(
 class ReplayTrace:
     """One job as one party executes it, from a known state on; implements `protocol.game.trace.Trace`.
 
-    Everything is computed when it is asked for. Kept are the states between segments, the states inside the
-    last segments asked for, the node outputs of the last steps, and all roots.
+    Everything is computed when it is asked for. Kept are a bounded number of states (the first one, those
+    handed over, the last ones between segments, and some inside the segments asked for last), the node
+    outputs of the last steps, and all roots.
     """
 
     def __init__(
@@ -96,6 +112,7 @@ class ReplayTrace:
         n_steps: int,
         range_log2: int,
         hooks: Hooks = HONEST,
+        recall: Recall = lambda _: None,
     ) -> None:
         """Start from a state.
 
@@ -107,6 +124,7 @@ class ReplayTrace:
             n_steps: T, steps of the job.
             range_log2: of the job (P-12).
             hooks: how this party deviates, for drills and tests.
+            recall: asked for states that are no longer kept, before they are replayed.
 
         Raises:
             UsageError: the first step is not the start of a segment of the job.
@@ -128,8 +146,13 @@ class ReplayTrace:
             batch=batch,
             range_log2=range_log2,
         )
-        self._boundaries: dict[int, list[Words]] = {first_step: list(state)}
-        self._segments: OrderedDict[int, list[list[Words]]] = OrderedDict()
+        self._recall = recall
+        self._handed: dict[int, list[Words]] = {first_step: list(state)}
+        self._kept: OrderedDict[int, list[Words]] = OrderedDict()
+        self._recent: OrderedDict[int, list[Words]] = OrderedDict()
+        size = max(sum(words.nbytes for words in state), 1)
+        self._capacity = min(max(STATE_BYTES // size, FEWEST_STATES), MOST_STATES)
+        self._spacing = -(-stride // (self._capacity - FEWEST_STATES + 1))
         self._outputs: OrderedDict[int, list[Words]] = OrderedDict()
         self._state_roots: dict[int, bytes] = {}
         self._node_roots: dict[int, list[bytes]] = {}
@@ -146,7 +169,7 @@ class ReplayTrace:
         """
         if step % self._stride and step != self._n_steps:
             raise UsageError(f"step {step} does not start a segment; give the state of a checkpoint")
-        self._boundaries.setdefault(step, list(state))
+        self._handed.setdefault(step, list(state))
 
     def state_words(self, step: int) -> Sequence[Words]:
         """The slots of the state before ``step``, flat uint32.
@@ -154,17 +177,20 @@ class ReplayTrace:
         Raises:
             UsageError: the step is before the first known state, or past the job.
         """
-        start = self._segment_start(step)
-        if step in self._boundaries:
-            return self._boundaries[step]
-        states = self._segment(start)
-        while start + len(states) <= step:
-            at = start + len(states) - 1
-            states.append(self._run(states[-1], at, keep_outputs=False).next_state)
-        end = min(start + self._stride, self._n_steps)
-        if step == end:
-            self._boundaries[end] = states[-1]
-        return states[step - start]
+        at, state = self._nearest(step)
+        while at < step:
+            state = self._run(state, at, keep_outputs=False).next_state
+            at += 1
+            self._keep(at, state, step)
+        return state
+
+    def nearest(self, step: int) -> int:
+        """Return the last step up to this one, itself included, whose state is known without a replay.
+
+        Raises:
+            UsageError: the step is before the first known state, or past the job.
+        """
+        return self._nearest(step)[0]
 
     def state_root(self, step: int) -> bytes:
         """Root of the state before ``step`` (C-6), 32 bytes."""
@@ -195,51 +221,62 @@ class ReplayTrace:
         """One input of the job (C-7), flat uint32."""
         return self._executor.inputs[input_id]
 
-    def _segment_start(self, step: int) -> int:
-        """First step of the segment that leads to the state before ``step``."""
-        if not min(self._boundaries) <= step <= self._n_steps:
+    def _nearest(self, step: int) -> tuple[int, list[Words]]:
+        first = min(self._handed)
+        if not first <= step <= self._n_steps:
             raise UsageError(
-                f"step {step} is outside of what this trace knows, {min(self._boundaries)} to "
-                f"{self._n_steps}; start it from an earlier checkpoint"
+                f"step {step} is outside of what this trace knows, {first} to {self._n_steps}; start it from "
+                "an earlier checkpoint"
             )
-        return max(step - 1, 0) // self._stride * self._stride
+        known = max(at for kept in (self._handed, self._kept, self._recent) for at in kept if at <= step)
+        for start in range(step // self._stride * self._stride, known, -self._stride):
+            stored = self._recall(start)
+            if stored is not None:
+                self._keep(start, list(stored), start)
+                return start, list(stored)
+        # Handed over before computed: where a party stands by another state, that one is its own.
+        if known in self._handed:
+            return known, self._handed[known]
+        kept = self._kept if known in self._kept else self._recent
+        kept.move_to_end(known)
+        return known, kept[known]
 
-    def _segment(self, start: int) -> list[list[Words]]:
-        """The states inside a segment so far; segments before it are replayed as needed."""
-        if start not in self._segments:
-            known = max(step for step in self._boundaries if step <= start)
-            while known < start:
-                state = self._boundaries[known]
-                for step in range(known, known + self._stride):
-                    state = self._run(state, step, keep_outputs=False).next_state
-                known += self._stride
-                self._boundaries[known] = state
-            self._segments[start] = [self._boundaries[start]]
-        self._segments.move_to_end(start)
-        while len(self._segments) > SEGMENTS_KEPT:
-            self._segments.popitem(last=False)
-        return self._segments[start]
+    def _keep(self, at: int, state: list[Words], target: int) -> None:
+        """Keep a state on the way to a target: between segments, here and there in its segment, itself."""
+        inside, start = at % self._stride, max(target - 1, 0) // self._stride * self._stride
+        if inside == 0 or (at > start and inside % self._spacing == 0):
+            _put(self._kept, at, state, self._capacity)
+        elif at == target:
+            _put(self._recent, at, state, STEPS_KEPT)
 
     def _node_outputs(self, step: int) -> list[Words]:
         if not 0 <= step < self._n_steps:
             raise UsageError(f"the job has no step {step}; its steps are 0 to {self._n_steps - 1}")
         if step not in self._outputs:
-            self._outputs[step] = self._run(self.state_words(step), step, keep_outputs=True).outputs
+            outputs = self._run(self.state_words(step), step, keep_outputs=True).outputs
+            _put(self._outputs, step, outputs, STEPS_KEPT)
         self._outputs.move_to_end(step)
-        while len(self._outputs) > STEPS_KEPT:
-            self._outputs.popitem(last=False)
         return self._outputs[step]
 
     def _run(self, state: Sequence[Words], step: int, *, keep_outputs: bool) -> StepOutputs:
         return run_step(self._executor, state, step, keep_outputs=keep_outputs, hooks=self._hooks)
 
 
-def trace_of_job(executor: Executor, folder: JobFolder, *, hooks: Hooks = HONEST) -> ReplayTrace:
+def _put(kept: OrderedDict[int, list[Words]], at: int, words: list[Words], capacity: int) -> None:
+    kept[at] = words
+    kept.move_to_end(at)
+    while len(kept) > capacity:
+        kept.popitem(last=False)
+
+
+def trace_of_job(
+    executor: Executor, folder: JobFolder, *, hooks: Hooks = HONEST, recall: Recall = lambda _: None
+) -> ReplayTrace:
     """Return the trace of a party that starts from the job's genesis.
 
     Args:
         executor, folder: of the job.
-        hooks: how the party deviates.
+        hooks, recall: as for `ReplayTrace`.
     """
     geometry = folder.job.geometry
     return ReplayTrace(
@@ -250,4 +287,5 @@ def trace_of_job(executor: Executor, folder: JobFolder, *, hooks: Hooks = HONEST
         n_steps=geometry.steps,
         range_log2=geometry.range_log2,
         hooks=hooks,
+        recall=recall,
     )

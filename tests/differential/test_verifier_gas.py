@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import astuple
 
-import numpy as np
 import pytest
 from eth_account import Account
 from web3 import Web3
@@ -12,13 +11,11 @@ from web3 import Web3
 from protocol.chain.artifacts import MAX_RUNTIME_BYTES, compile_contract
 from protocol.chain.contract import creation_code
 from protocol.chain.embedded import EmbeddedChain, EmbeddedProvider
-from protocol.numerics.accumulator import EMPTY
-from protocol.program import evaluation
-from protocol.program.address import n_ranges, range_length
-from protocol.program.descriptor import Node, Source
-from protocol.program.interpreter import _ArrayReader
-from tests.support.programs import MUL, SUM, counter, floats, node, view
-from tests.support.scenes import Challenge, Scene
+from protocol.program.address import range_length
+from protocol.program.descriptor import Source
+from tests.support.leaf_kinds import middle_range
+from tests.support.programs import MUL, SUM, node, view
+from tests.support.scenes import Challenge
 
 
 class Chain:
@@ -74,35 +71,6 @@ def _abi(name: str) -> list[dict[str, object]]:
 @pytest.fixture(scope="module")
 def chain() -> Chain:
     return Chain()
-
-
-def middle_range(made: Node, *, words: int, tensor_height: int) -> Challenge:
-    """The second range of word 2 of the last of 128 nodes, with float tensors of that many words."""
-    rng = np.random.default_rng(7)
-
-    def tensor(size: int) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
-        return floats(rng.normal(size=size))
-
-    large, small = tensor(words), tensor(64)
-    scene = Scene(
-        descriptors=[counter().program.nodes[0].encode()] * 127 + [made.encode()],
-        nodes=[large, *[small] * 126, tensor(4)],
-        state=[large, small, small],
-        inputs=[small] * 3,
-        after=[small] * 3,
-        tensor_height=tensor_height,
-        range_log2=6,
-    )
-    read = _ArrayReader(scene.nodes, [large, small, small], scene.inputs)
-    length, ranges = range_length(made, 6), n_ranges(made, 6)
-    totals = [EMPTY]
-    for i in range(ranges):
-        terms = range(i * length, min((i + 1) * length, made.terms))
-        context = scene.base.step_context
-        totals.append(
-            evaluation.accumulate(made, 127, 2, terms=terms, start=totals[-1], context=context, read=read)
-        )
-    return scene.range(127, 2, 2, totals, up=4)
 
 
 def test_a_range_of_contiguous_products(chain: Chain) -> None:

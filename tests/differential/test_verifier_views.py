@@ -82,6 +82,7 @@ def test_refusals(verifier: Handle) -> None:
     assert both(verifier, **{**good, "node": 5}) == "verifier: descriptor"
     assert both(verifier, **{**good, "node": 32}) == "merkle: index outside the tree"
     assert both(verifier, **{**good, "n_nodes": 60}) == "verifier: short stream"
+    assert both(verifier, **{**good, "n_nodes": 2**256 - 1}) == "verifier: number too large"
     assert both(verifier, **{**good, "n_nodes": 7}) == "verifier: descriptor"
     opening = good["opening"]
     assert both(verifier, **{**good, "opening": opening[:-1]}) == "verifier: short stream"
@@ -101,6 +102,9 @@ def test_rows_of_the_schedule(verifier: Handle) -> None:
         seed = rng.randbytes(32)
         chain = verifier.call("schedule_row", seed, n_rows, batch, step, position)
         assert chain == schedule.row(seed, n_rows, batch, step, position)
+    for numbers in ((7, 1 << 64, 0, 0), (7, 2, 1 << 128, 0), (7, 2, 0, 1 << 128)):
+        with pytest.raises(Reverted, match="verifier: number too large"):
+            verifier.call("schedule_row", bytes(32), *numbers)
 
 
 def test_accumulators_finish(verifier: Handle) -> None:

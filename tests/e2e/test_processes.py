@@ -136,7 +136,7 @@ def test_cheat_is_slashed_and_honest_parties_are_paid(chain: Chain) -> None:
     jobs = {who: chain.folder / who / "job" for who in KEYS if who != "deployer"}
     chain.run(
         "requester", "job", "new", "tests.e2e.small_job:setup", str(jobs["requester"]), *where,
-        "--steps", "24", "--stride", "4", "--batch", "16", "--preset", "full",
+        "--steps", "24", "--stride", "4", "--batch", "16", "--preset", "full", "--yes",
     )  # fmt: skip
     for who in ("honest", "cheat", "watcher"):
         shutil.copytree(jobs["requester"], jobs[who])
@@ -207,5 +207,5 @@ def test_cheat_is_slashed_and_honest_parties_are_paid(chain: Chain) -> None:
 
     # Anybody who has the job can get the finished model, with names as in the module.
     out = chain.folder / "model.safetensors"
-    chain.run("requester", "job", "export", str(jobs["requester"]), str(out), *where)
+    chain.run("requester", "job", "fetch", str(jobs["requester"]), str(out), *where)
     setup().module.load_state_dict(load_file(out))

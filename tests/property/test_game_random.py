@@ -91,7 +91,7 @@ class Liar:
                 words = self.told[step, node] = changed(words, kind, place, amount)
         return words
 
-    def next_state(self, step: int, after: list[np.ndarray]) -> list[np.ndarray]:
+    def next_state(self, step: int, _before: list[np.ndarray], after: list[np.ndarray]) -> list[np.ndarray]:
         for kind, at_step, slot, place, amount in self.lies:
             if at_step == step and kind == "slot":
                 after = [changed(s, "word", place, amount) if i == slot else s for i, s in enumerate(after)]
@@ -221,7 +221,7 @@ def disguised(at: Table, lie: list[Change], last: list[np.ndarray]) -> Openings:
     """A trace that lies on the way and ends at the right state."""
     hooks = lying([c for c in lie if c[0] in ("word", "padding", "cut")], 1)
 
-    def next_state(step: int, after: list[np.ndarray]) -> list[np.ndarray]:
+    def next_state(step: int, _before: list[np.ndarray], after: list[np.ndarray]) -> list[np.ndarray]:
         return last if step == 3 else after
 
     return at.openings(replace(hooks, next_state=next_state))

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pytest
+
 from protocol.job import Geometry, Job, load_preset
-from tests.support.evm import FastEvm, Handle
+from tests.support.evm import FastEvm, Handle, Reverted
 
 SCHEDULED_GAS = 5_000_000
 RICH = 10**12
+BURN = "0x000000000000000000000000000000000000dEaD"
 
 
 def state(n: int) -> bytes:
     """A made-up state root."""
     return hashlib.sha256(b"state" + n.to_bytes(8)).digest()
+
+
+def refuses(reason: str) -> Any:
+    """A context in which a contract refuses for exactly this reason."""
+    return pytest.raises(Reverted, match=f"^{re.escape(reason)}$")
 
 
 @dataclass
@@ -101,5 +110,4 @@ class BoardWorld:
 
     def credits(self) -> int:
         """Credits of everybody, burned ones included."""
-        burn = "0x000000000000000000000000000000000000dEaD"
-        return sum(self.credit(who) for who in (*self.people, self.court, self.deployer, burn))
+        return sum(self.credit(who) for who in (*self.people, self.court, self.deployer, BURN))

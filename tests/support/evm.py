@@ -111,7 +111,7 @@ class FastEvm:
         """
         artifact = _artifact(name)
         types = next(
-            (_types(entry["inputs"]) for entry in artifact.abi if entry["type"] == "constructor"), []
+            (abi_types(entry["inputs"]) for entry in artifact.abi if entry["type"] == "constructor"), []
         )
         code = artifact.bytecode + encode(types, args)
         try:
@@ -142,6 +142,10 @@ class FastEvm:
             raise Reverted(_reason(str(error))) from None
         result: Any = self._evm.result
         return bytes(output), int(result.gas_used), list(result.logs)
+
+    def write(self, address: str, slot: int, value: int) -> None:
+        """Set a word of a contract's storage, where a test cannot wait for the contract to get there."""
+        self._evm.insert_account_storage(address, slot, value)
 
     def _funded(self, sender: str | None) -> str:
         account = sender or self.account(0)
@@ -179,11 +183,11 @@ class Handle:
         self._event_abis: dict[bytes, dict[str, Any]] = {}
         for entry in artifact.abi:
             if entry["type"] == "function":
-                types, outputs = _types(entry["inputs"]), _types(entry["outputs"])
+                types, outputs = abi_types(entry["inputs"]), abi_types(entry["outputs"])
                 selector = keccak(f"{entry['name']}({','.join(types)})".encode())[:4]
                 self._functions[entry["name"], len(types)] = (selector, types, outputs)
             elif entry["type"] == "event":
-                topic = keccak(f"{entry['name']}({','.join(_types(entry['inputs']))})".encode())
+                topic = keccak(f"{entry['name']}({','.join(abi_types(entry['inputs']))})".encode())
                 self._event_abis[topic] = entry
 
     def encode(self, function: str, *args: Any) -> bytes:
@@ -225,18 +229,34 @@ class Handle:
         indexed = [item for item in entry["inputs"] if item["indexed"]]
         plain = [item for item in entry["inputs"] if not item["indexed"]]
         args = dict(
-            zip((item["name"] for item in plain), decode(_types(plain), bytes(log.data[1])), strict=True)
+            zip((item["name"] for item in plain), decode(abi_types(plain), bytes(log.data[1])), strict=True)
         )
         for item, topic in zip(indexed, topics[1:], strict=True):
             hashed = item["type"] in ("bytes", "string") or item["type"].endswith("]")
-            args[item["name"]] = topic if hashed else decode(_types([item]), topic)[0]
+            args[item["name"]] = topic if hashed else decode(abi_types([item]), topic)[0]
         return Event(address=to_checksum_address(log.address), name=entry["name"], args=args)
 
 
-def _types(items: list[dict[str, Any]]) -> list[str]:
+def storage_slot(handle: Handle, name: str) -> int:
+    """The slot of a variable of any module of the contract."""
+
+    def search(layout: dict[str, Any]) -> list[int]:
+        found = []
+        for key, entry in layout.items():
+            if isinstance(entry, dict) and isinstance(entry.get("slot"), int):
+                found += [entry["slot"]] if key == name else []
+            elif isinstance(entry, dict):
+                found += search(entry)
+        return found
+
+    (slot,) = search(handle.artifact.layout["storage_layout"])
+    return slot
+
+
+def abi_types(items: list[dict[str, Any]]) -> list[str]:
     """The canonical ABI types of arguments, structs as tuples."""
     return [
-        f"({','.join(_types(item['components']))}){item['type'][5:]}"
+        f"({','.join(abi_types(item['components']))}){item['type'][5:]}"
         if item["type"].startswith("tuple")
         else item["type"]
         for item in items

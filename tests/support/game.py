@@ -379,7 +379,7 @@ def reshaped(step: int, number: int, change: Callable[[np.ndarray], np.ndarray])
 
 def slots(step: int, change: Callable[[list[np.ndarray]], list[np.ndarray]]) -> Hooks:
     """Other slots after one step than the links say."""
-    return Hooks(next_state=lambda now, after: change(list(after)) if now == step else after)
+    return Hooks(next_state=lambda now, _, after: change(list(after)) if now == step else after)
 
 
 def with_accumulators(hooks: Hooks, step: int, number: int, word: int, first: int, last_of: object) -> Hooks:

@@ -25,6 +25,11 @@ class GasEvm(FastEvm):
         self._evm: Any = _PyEvm()
         self._set_block()
 
+    @property
+    def execution(self) -> tuple[int, int]:
+        """Gas that the last call's code took, calldata and 21,000 apart, and the refund that it earned."""
+        return self._evm.result.execution, self._evm.result.refund
+
 
 class _PyEvm:
     """py-evm with the methods of pyrevm that `FastEvm` uses."""
@@ -46,7 +51,7 @@ class _PyEvm:
         genesis = {"difficulty": 0, "gas_limit": _BLOCK_GAS, "timestamp": 1}
         self._vm: Any = chain.from_genesis(AtomicDB(), genesis, {}).get_vm()
         self._spoof: Any = SpoofTransaction
-        self.result = SimpleNamespace(gas_used=0, logs=[])
+        self.result = SimpleNamespace(gas_used=0, logs=[], execution=0, refund=0)
 
     def get_balance(self, account: str) -> int:
         return int(self._vm.state.get_balance(to_canonical_address(account)))
@@ -87,5 +92,7 @@ class _PyEvm:
             for address, topics, data in computation.get_log_entries()
         ]
         gas_used = int(self._vm.finalize_gas_used(transaction, computation))
-        self.result = SimpleNamespace(gas_used=gas_used, logs=logs)
+        # what the code itself took, without the transaction's own 21,000 and its calldata, and what it gives back
+        own, back = int(computation.get_gas_used()), int(computation.get_gas_refund())
+        self.result = SimpleNamespace(gas_used=gas_used, logs=logs, execution=own, refund=back)
         return computation

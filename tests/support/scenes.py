@@ -122,6 +122,10 @@ class Scene:
         """The words of one tensor."""
         return self._sources[source][source_id]
 
+    def tensors(self, source: Source) -> list[Words]:
+        """All tensors of a source."""
+        return list(self._sources[source])
+
     def _challenge(
         self,
         context: ProofContext,

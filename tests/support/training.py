@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gavel.demo.cheat import PartialSum
+from gavel.scenarios.lies import PartialSum
 from protocol.commitments.canonical import Words
 from protocol.commitments.tensor import tensor_root
 from protocol.commitments.tree import Tree, height

@@ -68,7 +68,7 @@ def liars() -> list[Hooks]:
 
 def disguised(lie: Hooks, after: list[np.ndarray]) -> Hooks:
     """The lie on the way, and the right state at the end: a false candidate for a right update."""
-    return replace(lie, next_state=lambda step, state: after if step == LAST else state)
+    return replace(lie, next_state=lambda step, _, state: after if step == LAST else state)
 
 
 class Walk:

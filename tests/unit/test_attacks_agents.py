@@ -11,6 +11,7 @@ import pytest
 
 from challenger.agent import Watcher
 from challenger.solver import Challenger, _open, solve
+from protocol.chain.agent import Said
 from protocol.chain.court_view import ChainView
 from protocol.chain.moves import send_move
 from protocol.errors import GavelError, MismatchError, UsageError
@@ -160,7 +161,8 @@ class PoorDefender(DefenderAgent):
     """The shipped agent over a toy trace instead of a folder."""
 
     def __init__(self, sides: Sides, who: str) -> None:
-        self._contracts, self._log = sides.contracts[who], lambda _: None
+        self._contracts, self._log = sides.contracts[who], Said(lambda _, **__: None)
+        self._dry_run, self._sent = False, {}
         self._folder: Any = SimpleNamespace(job=sides.job)
         self._store: Any = SimpleNamespace(load=lambda *_: None)
         self._remembered: dict[tuple[int, bytes], bytes] = {}

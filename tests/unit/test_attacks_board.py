@@ -34,7 +34,7 @@ def test_a_trainer_takes_no_lease_on_a_tip_that_it_has_not_replayed() -> None:
     sides = Sides()
     job = sides.job.job_id
     folder: Any = SimpleNamespace(job=sides.job)
-    account = TrainerAccount(contracts=sides.contracts["other"], folder=folder, log=lambda _: None)
+    account = TrainerAccount(contracts=sides.contracts["other"], folder=folder, log=lambda _, **__: None)
     assert account.tip() == (0, sides.job.genesis)
     sides.post("trainer", sides.truth, 1)
     sides.send("trainer", m.Release(job=job))

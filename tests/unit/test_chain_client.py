@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from eth_account.typed_transactions import TypedTransaction
+from eth_utils.crypto import keccak
+from hexbytes import HexBytes
+from web3.types import RPCEndpoint, RPCResponse
 
 from protocol.chain.client import Client, read_key
 from protocol.chain.contract import Contract, creation_code
@@ -84,7 +90,7 @@ def test_out_of_gas_is_said(token: Contract) -> None:
 
 def test_account_without_coins_is_told_what_to_check(chain: EmbeddedChain, token: Contract) -> None:
     poor = Client(EmbeddedProvider(chain), key=b"\x01" * 32)
-    with pytest.raises(ChainError, match="check the account's coins"):
+    with pytest.raises(ChainError, match=f"{poor.address} holds 0 wei of coin .* send it some"):
         Contract(poor, "BondToken", token.address).send("transfer", NOBODY, 0)
 
 
@@ -129,6 +135,102 @@ def test_nonces_follow_when_another_client_has_used_the_account(
         bound[0].send("approve", NOBODY, 3)
     bound[0].send("approve", NOBODY, 4)
     assert token.view("allowance", first.address, NOBODY) == 4
+
+
+class Mempool(EmbeddedProvider):
+    """A node that holds transactions back until `release`; one in another's place has to pay a tenth more."""
+
+    def __init__(self, chain: EmbeddedChain) -> None:
+        super().__init__(chain)
+        self.held: dict[int, str] = {}
+        self.fees: list[int] = []
+        self.holding = True
+
+    def release(self) -> None:
+        self.holding = False
+        for raw in self.held.values():
+            self.chain.rpc("eth_sendRawTransaction", [raw])
+        self.held.clear()
+
+    def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
+        if method == "eth_getTransactionCount" and params[1] == "pending":
+            answer = super().make_request(method, params)
+            answer["result"] = hex(int(answer["result"], 16) + len(self.held))
+            return answer
+        if method != "eth_sendRawTransaction" or not self.holding:
+            return super().make_request(method, params)
+        transaction = TypedTransaction.from_bytes(HexBytes(params[0])).as_dict()
+        held, fee = self.held.get(transaction["nonce"]), transaction["maxPriorityFeePerGas"]
+        if held == params[0]:
+            return self._refused("already known")
+        if held is not None and fee < 1.1 * self.fees[-1]:
+            return self._refused("replacement transaction underpriced")
+        self.held[transaction["nonce"]] = params[0]
+        self.fees.append(fee)
+        return RPCResponse(jsonrpc="2.0", id=1, result="0x" + keccak(HexBytes(params[0])).hex())
+
+    def _refused(self, message: str) -> RPCResponse:
+        return RPCResponse(jsonrpc="2.0", id=1, error={"code": -32000, "message": message})
+
+
+@pytest.fixture
+def waiting(
+    chain: EmbeddedChain, token: Contract, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Mempool, Callable[[], Contract]]:
+    """A node that holds back, and the token as a process that has just been started sees it there."""
+    monkeypatch.setattr("protocol.chain.client.RECEIPT_TIMEOUT", 0.3)
+    monkeypatch.setattr("protocol.chain.client._PENDING_POLL", 0.05)
+    node = Mempool(chain)
+    return node, lambda: Contract(Client(node, key=chain.keys[1]), "BondToken", token.address)
+
+
+def test_a_pending_transaction_is_not_sent_twice_after_a_restart(
+    waiting: tuple[Mempool, Callable[[], Contract]], chain: EmbeddedChain, token: Contract
+) -> None:
+    node, process = waiting
+    who = process().client.address
+    count = lambda: int(chain.rpc("eth_getTransactionCount", [who, "latest"]), 16)  # noqa: E731
+    before = count()
+    with pytest.raises(ChainError, match="was not mined in 0 s"):
+        process().send("approve", NOBODY, 11)  # and here the process is killed
+    assert len(node.held) == 1
+    threading.Timer(0.1, node.release).start()
+    # Started again, it waits for what is pending, and asks before it sends: nothing is left to do.
+    with pytest.raises(RefusedError, match="zero address"):
+        process().send("transfer", bytes(20), 0, tried=True)
+    assert token.view("allowance", who, NOBODY) == 11
+    assert count() == before + 1
+
+
+def test_a_stuck_transaction_is_replaced_and_only_one_of_the_two_is_mined(
+    waiting: tuple[Mempool, Callable[[], Contract]], chain: EmbeddedChain, token: Contract
+) -> None:
+    node, process = waiting
+    bound = process()
+    before = int(chain.rpc("eth_getTransactionCount", [bound.client.address, "latest"]), 16)
+    for amount in (21, 22):
+        with pytest.raises(ChainError, match="takes its place"):
+            bound.send("approve", NOBODY, amount)
+    with pytest.raises(ChainError, match="takes its place"):
+        process().send("approve", NOBODY, 23)
+    assert len(node.held) == 1
+    assert node.fees == sorted(set(node.fees))
+    node.release()
+    assert token.view("allowance", bound.client.address, NOBODY) == 23
+    assert int(chain.rpc("eth_getTransactionCount", [bound.client.address, "latest"]), 16) == before + 1
+    with pytest.raises(ChainError, match="was not mined"):
+        bound.send("approve", NOBODY, 24)  # its number is taken now: it asks for another
+    bound.send("approve", NOBODY, 24)
+
+
+def test_what_would_be_refused_costs_nothing_when_it_is_tried_first(
+    client: Client, chain: EmbeddedChain, token: Contract
+) -> None:
+    before = chain.rpc("eth_getTransactionCount", [client.address, "latest"])
+    with pytest.raises(RefusedError, match="zero address"):
+        token.send("transfer", bytes(20), 5, tried=True)
+    assert chain.rpc("eth_getTransactionCount", [client.address, "latest"]) == before
+    token.send("transfer", NOBODY, 5, tried=True)
 
 
 @pytest.mark.parametrize("text", ["0x" + "ab" * 32, "ab" * 32, " 0x" + "AB" * 32 + "\n"])
@@ -276,3 +378,15 @@ def test_other_wiring_is_refused(contracts: Contracts) -> None:
 def test_a_board_is_bound_once(contracts: Contracts) -> None:
     with pytest.raises(RefusedError, match="board: court is bound"):
         contracts.board.send("bind", NOBODY)
+
+
+def test_a_chain_that_lies_in_the_future_knows_no_wall_clock() -> None:
+    start = 4_000_000_000
+    fresh = EmbeddedChain(accounts=1, genesis_time=start)
+    reader = Client(EmbeddedProvider(fresh))
+    fresh.rpc("evm_mine", [])
+    assert reader.now() == start + 1
+    fresh.rpc("evm_mine", [start + 500])
+    assert reader.now() == start + 500
+    fresh.rpc("evm_mine", [hex(start + 300)])
+    assert reader.now() == start + 501

@@ -34,7 +34,11 @@ def _agent(sides: Sides, who: str, states: dict[tuple[int, bytes], Sequence[Word
     folder: Any = SimpleNamespace(job=sides.job, program=example.program, genesis=example.state)
     store: Any = SimpleNamespace(load=lambda segments, root: states.get((segments, root)))
     return DefenderAgent(
-        contracts=sides.contracts[who], folder=folder, executor=executor, store=store, log=lambda _: None
+        contracts=sides.contracts[who],
+        folder=folder,
+        executor=executor,
+        store=store,
+        log=lambda _, **__: None,
     )
 
 

@@ -10,11 +10,13 @@ import pytest
 from protocol.commitments.canonical import Words
 from protocol.commitments.tensor import state_tree, tensor_root
 from protocol.errors import UsageError
+from protocol.game.toy import ToyTrace
 from protocol.game.trace import HONEST, Hooks, Trace
 from protocol.numerics.accumulator import Accumulator
+from protocol.program.descriptor import CARRIED
 from protocol.program.interpreter import tensor_height
 from prover.engine.executor import Executor
-from prover.engine.trace import ReplayTrace
+from prover.engine.trace import Recall, ReplayTrace
 from tests.support import programs
 from tests.support.game import one_word
 from tests.support.programs import Example
@@ -24,7 +26,11 @@ LAYER2, LOSS = 4, 17
 
 
 def trace_of(
-    example: Example, hooks: Hooks = HONEST, first_step: int = 0, state: Sequence[Words] = ()
+    example: Example,
+    hooks: Hooks = HONEST,
+    first_step: int = 0,
+    state: Sequence[Words] = (),
+    recall: Recall = lambda _: None,
 ) -> ReplayTrace:
     executor = Executor(
         example.program,
@@ -42,6 +48,7 @@ def trace_of(
         n_steps=STEPS,
         range_log2=example.range_log2,
         hooks=hooks,
+        recall=recall,
     )
 
 
@@ -99,7 +106,33 @@ def test_a_trace_starts_from_a_checkpoint_and_takes_over_known_states() -> None:
         known.remember(4, marked)
 
 
-def _wrong_slot(step: int, after: list[Words]) -> list[Words]:
+def test_kept_states_are_few_and_stored_ones_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    example = programs.classifier()
+    monkeypatch.setattr("prover.engine.trace.STATE_BYTES", 1)
+    whole = trace_of(example)
+    wanted = [whole.state_root(step) for step in range(STEPS + 1)]
+    for step in (7, 4, 2, 8, 1, 5):
+        assert whole.state_root(step) == wanted[step]
+        assert same(whole.state_words(step), trace_of(example).state_words(step))
+    assert len(whole._kept) + len(whole._recent) + len(whole._handed) <= 7
+    asked: list[int] = []
+
+    def recall(step: int) -> Sequence[Words] | None:
+        asked.append(step)
+        return whole.state_words(3) if step == 3 else None
+
+    stored = trace_of(example, recall=recall)
+    assert stored.nearest(8) == 3
+    assert asked == [6, 3]
+    assert stored.nearest(2) == 0
+    ran: list[int] = []
+    run = stored._run
+    stored._run = lambda state, step, **k: (ran.append(step), run(state, step, **k))[1]  # type: ignore
+    assert stored.state_root(7) == wanted[7]
+    assert ran == [3, 4, 5, 6]
+
+
+def _wrong_slot(step: int, _before: list[Words], after: list[Words]) -> list[Words]:
     return [*after[:2], after[2] + np.uint32(1), *after[3:]] if step == 4 else after
 
 
@@ -130,6 +163,41 @@ def test_a_wrong_link_shows_in_the_state_alone() -> None:
     assert list(cheat.node_roots(4))[:-1] == list(honest.node_roots(4))[:-1]
     assert cheat.node_roots(4)[-1] == cheat.state_root(5) != honest.state_root(5)
     assert cheat.state_words(8)[2][0] == honest.state_words(8)[2][0] + 1
+
+
+@pytest.mark.parametrize("size", [0, 70, 200])
+def test_false_padding_is_committed_and_not_read(size: int) -> None:
+    """An array of another length, in a node that is linked to a slot, and one slot too many."""
+    example = programs.classifier()
+    node, slot = next((link, s) for s, link in enumerate(example.program.links) if link != CARRIED)
+
+    def output(step: int, number: int, words: Words) -> Words:
+        longer = np.append(words, np.full(200, 7, np.uint32))[:size]
+        return longer if (step, number) == (4, node) else words
+
+    def next_state(step: int, before: list[Words], after: list[Words]) -> list[Words]:
+        if step == 6:
+            assert same(before, cheat.state_words(6))
+        return [*after, np.ones(1, np.uint32)] if step == 5 else after
+
+    hooks = Hooks(output=output, next_state=next_state)
+    cheat = trace_of(example, hooks)
+    toy = ToyTrace(example.interpreter(), example.state, hooks=hooks)
+    for step in range(STEPS):
+        assert list(cheat.node_roots(step)) == list(toy.node_roots(step))
+    assert cheat.state_words(5)[slot].size == cheat.node_words(4, node).size == size
+    assert len(cheat.state_words(6)) == len(cheat.state_words(7)) + 1
+    honest = trace_of(example)
+    assert cheat.state_root(5) != honest.state_root(5)
+    # What lies past the extent is read by nobody.
+    assert (cheat.state_root(8) == honest.state_root(8)) == (size >= honest.node_words(4, node).size)
+
+
+def test_a_skipped_step_leaves_the_state_as_it_was() -> None:
+    example = programs.classifier()
+    skip = Hooks(next_state=lambda step, before, after: before if step == 4 else after)
+    cheat, honest = trace_of(example, skip), trace_of(example)
+    assert cheat.state_root(5) == cheat.state_root(4) == honest.state_root(4) != honest.state_root(5)
 
 
 def test_a_wrong_accumulator_shows_in_the_fold_alone() -> None:

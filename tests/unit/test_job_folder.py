@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from protocol.checkpoints import CheckpointStore
 from protocol.errors import GavelError, MalformedError, MismatchError, UsageError
 from protocol.game.trace import HONEST, Hooks
 from protocol.job_folder import JobFolder, commit, job_of_words, load_words, manifest_bytes, save_words
+from protocol.words_file import size_of
+from prover.engine.checkpoints import store_of_job
 from prover.engine.hashing import state_root
 from prover.engine.trace import ReplayTrace
-from prover.store import CheckpointStore
 from prover.trainer import Trainer
 from tests.support.game import machine, one_word, table
 
@@ -91,20 +93,30 @@ def test_words_of_terms_come_back(folder: JobFolder) -> None:
         job_of_words(folder.job.words()[:-1])
 
 
-def test_files_of_words_hold_flat_words_only(tmp_path: Path) -> None:
-    from safetensors.numpy import save_file
+def test_files_of_words_are_those_of_the_safetensors_library_and_no_others(tmp_path: Path) -> None:
+    from safetensors.numpy import load_file, save, save_file
 
-    path = tmp_path / "words.safetensors"
-    save_words(path, [np.arange(3, dtype=np.uint32), np.zeros(0, dtype=np.uint32)])
-    assert [words.tolist() for words in load_words(path)] == [[0, 1, 2], []]
+    path, words = tmp_path / "words.safetensors", [np.arange(n, dtype=np.uint32) for n in (3, 0, *range(12))]
+    extents = [w.size for w in words]
+    save_words(path, words)
+    assert path.read_bytes() == save({str(i): w for i, w in enumerate(words)})
+    assert path.stat().st_size == size_of(extents)
+    assert all(np.array_equal(load_file(path)[str(i)], w) for i, w in enumerate(words))
+    loaded = load_words(path, extents)
+    assert all(np.array_equal(a, b) and a.dtype == np.uint32 for a, b in zip(loaded, words, strict=True))
     for wrong in (
         {"0": np.zeros(2, dtype=np.float32)},
-        {"0": np.zeros((2, 2), np.uint32)},
-        {"1": np.zeros(1, np.uint32)},
+        {"0": np.zeros((2, 1), np.uint32)},
+        {"1": np.zeros(2, np.uint32)},
+        {"0": np.zeros(3, np.uint32)},
+        {"0": np.zeros(2, np.uint32), "1": np.zeros(0, np.uint32)},
     ):
         save_file(wrong, path)
         with pytest.raises(MalformedError):
-            load_words(path)
+            load_words(path, [2])
+    save_file({"0": np.zeros(2, np.uint32)}, path, {"with": "metadata"})
+    with pytest.raises(MalformedError):
+        load_words(path, [2])
 
 
 # ---------------------------------------------------------------- training
@@ -117,7 +129,7 @@ def _trainer(folder: JobFolder, store: CheckpointStore, hooks: Hooks = HONEST) -
 
 
 def _store(folder: JobFolder, path: Path) -> CheckpointStore:
-    return CheckpointStore(path, tensor_height=folder.job.geometry.tensor_height)
+    return store_of_job(folder, path)
 
 
 def test_training_is_stored_found_again_and_agrees_with_the_trace(folder: JobFolder, tmp_path: Path) -> None:
@@ -180,20 +192,3 @@ def test_no_more_than_the_job_has_is_trained(folder: JobFolder, tmp_path: Path) 
                 first_segment=0, root=folder.job.genesis, segments=3
             )
         )
-
-
-def test_a_changed_checkpoint_is_refused(folder: JobFolder, tmp_path: Path) -> None:
-    store = _store(folder, tmp_path)
-    [segment] = _trainer(folder, store).train(first_segment=0, root=folder.job.genesis, segments=1)
-    [checkpoint] = store.checkpoints()
-    content = bytearray(checkpoint.path.read_bytes())
-    content[-1] ^= 1
-    checkpoint.path.write_bytes(content)
-    with pytest.raises(MismatchError, match="do not hash to its name"):
-        store.load(1, segment.root)
-    checkpoint.path.write_bytes(b"nothing")
-    with pytest.raises(MalformedError):
-        store.load(1, segment.root)
-    with pytest.raises(MalformedError):
-        store.checkpoints()
-    assert store.load(2, segment.root) is None

@@ -1,0 +1,81 @@
+"""Log lines of commands that run for long: for people, or one JSON object each."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import click
+
+from protocol.chain.agent import Log
+
+log_option: Final = click.option(
+    "--log",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Lines for people, or one JSON object a line with ids in full.",
+)
+
+_SAID: Final = ("segment",)
+"""Fields that are left out of lines for people: a text counts segments from 1, fields as the chain does."""
+
+_SHORT: Final = 12
+"""Hexadecimal digits of an id in a line for people."""
+
+
+def line_log(actor: str, *, form: str = "text", **always: object) -> Log:
+    """Return a log that writes each line to standard output at once.
+
+    A line has UTC time, level, actor and text, then the fields. What came from elsewhere (an answer of a
+    node, the name of a store) cannot end a line or steer a terminal: it is escaped.
+
+    Args:
+        actor: who speaks.
+        form: ``text`` or ``json``.
+        always: fields of every line.
+    """
+
+    def log(text: str, /, *, level: str = "info", **fields: object) -> None:
+        now, told = time.time(), {**always, **fields}
+        line = (
+            _json(now, level, actor, text, told) if form == "json" else _text(now, level, actor, text, told)
+        )
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    return log
+
+
+def _text(now: float, level: str, actor: str, text: str, fields: dict[str, object]) -> str:
+    pairs = "".join(f" {name}={_short(value)}" for name, value in fields.items() if name not in _SAID)
+    stamp = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{stamp} {level.upper():7} {actor}: {_printable(text)}{pairs}"
+
+
+def _json(now: float, level: str, actor: str, text: str, fields: dict[str, object]) -> str:
+    stamp = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    head: dict[str, Any] = {"time": stamp, "level": level, "actor": actor, "text": text}
+    return json.dumps(head | {name: _plain(value) for name, value in fields.items() if name not in head})
+
+
+def _plain(value: object) -> object:
+    """A value as JSON has it: ids in hexadecimal, addresses as wallets write them."""
+    if isinstance(value, bytes):
+        return f"0x{value.hex()}" if len(value) == 20 else value.hex()
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
+
+
+def _short(value: object) -> str:
+    if isinstance(value, bytes):
+        return ("0x" if len(value) == 20 else "") + value.hex()[:_SHORT]
+    text = _printable(f"{value:.4g}" if isinstance(value, float) else str(value))
+    return json.dumps(text, ensure_ascii=False) if not text or set(text) & set(' "=') else text
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

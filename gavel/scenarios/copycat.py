@@ -1,0 +1,80 @@
+"""A challenger that replays nothing and copies what another one sends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from protocol.chain.agent import Agent
+from protocol.chain.moves import ensure_allowance, send_move
+from protocol.errors import RefusedError
+from protocol.game.ids import dispute_id
+from protocol.game.moves import CancelReservation, Close, Move, Open, Reserve
+from protocol.game.view import DisputeStatus, UpdateStatus
+
+_SALT: Final = bytes(31) + b"\1"
+
+
+class Copycat(Agent):
+    """Reserves the digest that another one has reserved, sends the other's opening as it is, and then opens a
+    dispute of its own over the same segment, which the opening has told it. It can make no move in it.
+
+    Attributes:
+        refused: reasons why openings that it copied were refused.
+    """
+
+    def __init__(self, *, seen: Callable[[], Sequence[Move]], **agent: Any) -> None:
+        """Bind as `Agent` does.
+
+        Args:
+            seen: the other one's moves so far, as everybody sees them.
+            agent: arguments of `Agent`.
+        """
+        super().__init__(**agent)
+        self._seen = seen
+        self.refused: tuple[str, ...] = ()
+
+    def step(self) -> list[Move]:
+        """Copy what there is to copy, and take back what can be taken back."""
+        self.view.refresh()
+        return [move for move in (*self._copies(), *self._returns()) if self.send(move)]
+
+    def prepare(self, move: Move) -> None:
+        """Approve the challenge bond that a reservation locks."""
+        if isinstance(move, Reserve):
+            ensure_allowance(self._contracts, self._folder.job.money.challenge_bond)
+
+    def _copies(self) -> list[Move]:
+        me, seen = self._contracts.account, self._seen()
+        mine = {reservation.digest for reservation in self.view.reservations(me)}
+        opening = next((move for move in seen if isinstance(move, Open)), None)
+        if opening is None:
+            return [move for move in seen if isinstance(move, Reserve) and move.digest not in mine]
+        own = replace(opening, salt=_SALT)
+        digest = dispute_id(update=own.update, segment=own.segment, challenger=me, salt=_SALT)
+        if self.view.disputes(challenger=me):
+            return []
+        if digest in mine:
+            return [own]
+        self._steal(opening)
+        return [Reserve(job=self._folder.job.job_id, digest=digest)]
+
+    def _steal(self, opening: Open) -> None:
+        try:
+            send_move(self._contracts, opening)
+        except RefusedError as error:
+            self.refused += (error.reason,)
+
+    def _returns(self) -> list[Move]:
+        me, clocks = self._contracts.account, self._folder.job.clocks
+        moves: list[Move] = [
+            CancelReservation(digest=reservation.digest)
+            for reservation in self.view.reservations(me)
+            if not reservation.opened and self.view.now() > reservation.time + clocks.opening
+        ]
+        for dispute in self.view.disputes(challenger=me):
+            status = self.view.update(dispute.update).status
+            if dispute.status == DisputeStatus.OPEN and status in (UpdateStatus.FALLEN, UpdateStatus.VOID):
+                moves.append(Close(dispute=dispute.dispute))
+        return moves

@@ -1,0 +1,135 @@
+"""Job files: what specs/requester.md, J-1, takes and refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gavel.job_file import checked, money_of, read_job_file, request_of
+from protocol.errors import MalformedError, UsageError
+from protocol.job import load_preset
+
+GOOD = """
+entry = "package.module:function"
+folder = "out"
+steps = 100
+stride = 20
+batch = 64
+days = 2.5
+seed = "0x{seed}"
+initial = "start.safetensors"
+
+[money]
+reward = 7_000
+bounty = "100_000_000_000_000_000_000_000"
+""".format(seed="ab" * 32)
+
+
+def _file(folder: Path, text: str) -> Path:
+    path = folder / "job.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_good_file(tmp_path: Path) -> None:
+    request = request_of(read_job_file(_file(tmp_path, GOOD)))
+    assert (request.steps, request.stride, request.batch) == (100, 20, 64)
+    assert request.lifetime == 216_000
+    assert request.seed == b"\xab" * 32
+    assert request.folder == tmp_path / "out"
+    assert request.initial == tmp_path / "start.safetensors"
+    preset, full = request.load_preset(), load_preset("full")
+    assert (preset.money.reward, preset.money.bounty) == (7_000, 10**23)
+    assert (preset.money.tip, preset.clocks) == (full.money.tip, full.clocks)
+
+
+def test_seeds_are_random_unless_given() -> None:
+    values = checked({"entry": "a:b", "folder": "f", "steps": 1, "stride": 1, "batch": 1})
+    assert len({request_of(values).seed for _ in range(8)}) == 8
+
+
+def test_a_preset_can_be_a_file_beside_it(tmp_path: Path) -> None:
+    source = Path(__file__).parents[2] / "specs" / "presets" / "minimal.toml"
+    (tmp_path / "own.toml").write_text(source.read_text().replace("window = 600", "window = 601"))
+    text = GOOD.replace('folder = "out"', 'folder = "out"\npreset = "own.toml"')
+    assert request_of(read_job_file(_file(tmp_path, text))).load_preset().clocks.window == 601
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("entry", 3),
+        ("entry", ""),
+        ("folder", 1),
+        ("steps", "100"),
+        ("steps", 1.0),
+        ("steps", True),
+        ("steps", 0),
+        ("steps", (1 << 31) + 1),
+        ("stride", -1),
+        ("batch", None),
+        ("days", "30"),
+        ("days", 0),
+        ("days", float("nan")),
+        ("days", float("inf")),
+        ("days", True),
+        ("seed", "ab"),
+        ("seed", "zz" * 32),
+        ("seed", 5),
+        ("preset", []),
+        ("initial", 0),
+        ("money", 5),
+        ("money", {"rewards": 5}),
+        ("money", {"reward": -5}),
+        ("money", {"reward": 1 << 128}),
+        ("money", {"reward": 1.5}),
+        ("money", {"reward": True}),
+        ("money", {"reward": "five"}),
+        ("money", {"reward": "\u0665"}),
+        ("strides", 5),
+    ],
+)
+def test_wrong_values_are_named(key: str, value: Any) -> None:
+    with pytest.raises(UsageError, match=key):
+        checked({key: value})
+
+
+def test_a_file_with_a_wrong_value_is_named_too(tmp_path: Path) -> None:
+    path = _file(tmp_path, GOOD.replace("stride = 20", "stride = 'x'"))
+    with pytest.raises(MalformedError, match=r"job.toml: stride is 'x'"):
+        read_job_file(path)
+
+
+@pytest.mark.parametrize("text", ["steps = ", "\x00", "a = 1\na = 2", "[" * 2000])
+def test_what_is_not_toml_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(MalformedError, match="cannot be read"):
+        read_job_file(_file(tmp_path, text))
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "latin.toml").write_bytes(b"entry = '\xff'")
+    for path in (tmp_path / "none.toml", tmp_path, tmp_path / "latin.toml"):
+        with pytest.raises(MalformedError, match="cannot be read"):
+            read_job_file(path)
+
+
+@pytest.mark.parametrize("missing", ["entry", "folder", "steps", "stride", "batch"])
+def test_what_is_missing_is_named(missing: str) -> None:
+    values = {"entry": "a:b", "folder": "f", "steps": 2, "stride": 1, "batch": 1}
+    del values[missing]
+    with pytest.raises(UsageError, match=f"lacks {missing}"):
+        request_of(checked(values))
+
+
+def test_a_segment_is_no_longer_than_the_job() -> None:
+    with pytest.raises(UsageError, match="stride 3 is more than the job's 2 steps"):
+        request_of(checked({"entry": "a:b", "folder": "f", "steps": 2, "stride": 3, "batch": 1}))
+
+
+def test_amounts_on_the_command_line() -> None:
+    assert money_of(["reward=5", " tip = 1_000 "]) == {"reward": 5, "tip": 1000}
+    for wrong in ("reward", "reward=", "=5", "price=5"):
+        with pytest.raises(UsageError):
+            money_of([wrong])
