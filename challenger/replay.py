@@ -182,7 +182,7 @@ class Replay:
         if not final:
             return False
         place, root = final[-1].first_segment + final[-1].segments, final[-1].states[-1]
-        if place > goal or self.trace.nearest(self._step(goal)) >= self._step(place):
+        if self.trace.nearest(self._step(goal)) >= self._step(place):
             return False
         if (place, root) in self._asked:
             return False

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from protocol.errors import MalformedError, UsageError
+from protocol.files import read_file
 from protocol.job import Money, Preset, load_preset
 
 DAY: Final = 86_400
+MAX_BYTES: Final = 1 << 20
 MAX_STEPS: Final = 1 << 31
 MAX_DAYS: Final = 36_500.0
 MONEY: Final = tuple(f.name for f in fields(Money))
@@ -68,11 +70,12 @@ def read_job_file(path: Path) -> dict[str, Any]:
     """Return the values of a job file by their keys, checked one by one; see `request_of`.
 
     Raises:
-        MalformedError: it cannot be read, is not TOML, or a key is unknown or has a value of another kind.
+        MalformedError: there is no such file, it is not TOML, or a key is unknown or has a wrong value.
+        StorageError: it cannot be read.
     """
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        data = tomllib.loads(read_file(path, limit=MAX_BYTES).decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise MalformedError(
             f"the job file {path} cannot be read: {error}; specs/requester.md, J-1, says how to write one"
         ) from error

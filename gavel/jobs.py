@@ -198,7 +198,7 @@ def open_job(contracts: Contracts, folder: JobFolder, path: Path | None = None) 
     Raises:
         RefusedError: the board refuses the terms, with its reason; the folder is gone again.
         ChainError: the account cannot pay, or the node failed; once something was sent the folder stays.
-        MalformedError: the folder cannot be written; nothing was sent.
+        UsageError, StorageError: the folder is not new, or cannot be written; nothing was sent.
     """
     job = folder.job
     check_opening(contracts, job)
@@ -213,10 +213,15 @@ def open_job(contracts: Contracts, folder: JobFolder, path: Path | None = None) 
         raise
 
 
-def _save(folder: JobFolder, path: Path) -> None:
-    """Write a new folder, or leave nothing of it."""
+def require_new(path: Path) -> None:
+    """Raise UsageError if there is something already where a job's folder is to be."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise UsageError(f"{path} exists and is not an empty folder; name a new one")
+
+
+def _save(folder: JobFolder, path: Path) -> None:
+    """Write a new folder, or leave nothing of it."""
+    require_new(path)
     try:
         folder.save(path)
     except GavelError:

@@ -96,17 +96,17 @@ class Quote:
     def rows(self) -> Rows:
         """The same for people: what and value."""
         left, plan, coins = self.segments - self.done, self.plan, self.gas * self.fee / 10**18
-        bonds = f"{plan.most_pending:,} x {amount(self.bond)} for updates"
+        bonds = f"{amount(self.bond)} for each of {plan.most_pending:,} pending"
         repaid = amount(self.dispute_refund)
         dispute = f"up to {self.dispute_gas:,} gas for a side; the loser's bond repays up to {repaid}"
-        per_hour = amount(int(self.reward * 3600 / plan.trained)) if plan.trained else "0"
+        per_hour = f"{self.reward * 3600 / plan.trained:.3g}" if plan.trained else "0"
         return [
-            ("left to train", f"{left:,} of {self.segments:,} segments, in {len(plan.updates):,} updates"),
+            ("left to train", f"{left:,} of {self.segments:,} segments; updates: {len(plan.updates):,}"),
             ("a step here", f"{self.step:.3g} s (measured)"),
             ("a segment here", f"{self.segment:.3g} s, the hash of its state included"),
             (
                 "replay first",
-                f"{self.replay:.3g} s: {self.done - self.stored:,} segments are not stored here",
+                f"{self.replay:.3g} s; segments posted and not stored: {self.done - self.stored:,}",
             ),
             ("all of it", f"{_time(plan.trained)} to train, {_time(plan.final)} until all is final"),
             ("storage", f"{self.storage:,} bytes: {self.checkpoint:,} a checkpoint"),

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from shutil import disk_usage
 from typing import Any, Final
 
 import numpy as np
@@ -25,7 +26,7 @@ from protocol.commitments.canonical import Words
 from protocol.errors import GavelError, MalformedError, MismatchError, StorageError, UsageError
 from protocol.files import trouble
 from protocol.wire import pack, unpack
-from protocol.words_file import chunks, read_words
+from protocol.words_file import chunks, read_words, size_of
 
 FORMAT: Final = "gavel checkpoints 1"
 MANIFEST: Final = "manifest.msgpack"
@@ -134,6 +135,26 @@ class CheckpointStore:
         others = [c for c in known if (c.segments, c.root, c.parent) != (segments, root, parent)]
         self._write(MANIFEST, [_manifest([*others, saved])])
         return saved
+
+    def check_room(self, count: int) -> None:
+        """Check that this many more checkpoints can be written, as far as that can be known beforehand.
+
+        A trainer does so before it locks a deposit (E-2). Something small is written and removed; on a disk
+        of this machine the free space is looked at too.
+
+        Raises:
+            StorageError: nothing can be written, or there is too little room.
+        """
+        self._write(f"objects/room{PARTIAL}", [b"room"])
+        with suppress(Exception):
+            self._fs.rm_file(self._path(f"objects/room{PARTIAL}"))
+        if isinstance(self._fs, LocalFileSystem):
+            needed, free = count * size_of(self._extents), disk_usage(self._base).free
+            if free < needed:
+                raise StorageError(
+                    f"{count:,} checkpoints take {needed:,} bytes, the disk of the store {self.name} has "
+                    f"{free:,} free; make room, or name another --store"
+                )
 
     def load(self, segments: int, root: bytes) -> tuple[Words, ...] | None:
         """Return the words of a state, or None where the store has no object for it.

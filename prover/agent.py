@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from protocol.chain.agent import Agent, Log
+from protocol.chain.client import SentTransaction
 from protocol.chain.court_view import ChainView
 from protocol.chain.deployment import Contracts
 from protocol.chain.moves import ensure_allowance, send_move
@@ -85,8 +86,7 @@ class TrainerAccount:
             ensure_allowance(self._contracts, money.update_bond)
             return False
         ensure_allowance(self._contracts, money.lease_deposit + money.update_bond)
-        send_move(self._contracts, Lease(job=self._folder.job.job_id))
-        self._log("leased the job")
+        self._told("leased the job", send_move(self._contracts, Lease(job=self._folder.job.job_id)))
         return True
 
     def post(self, states: Sequence[bytes]) -> Post:
@@ -101,9 +101,13 @@ class TrainerAccount:
             self.tip()
         parent, self._parent = self._parent or self._folder.job.job_id, None
         move = Post(job=self._folder.job.job_id, parent=parent, states=tuple(states))
-        send_move(self._contracts, move)
-        self._log(f"posted segments {self._first + 1} to {self._first + len(states)}")
+        sent = send_move(self._contracts, move)
+        self._told(f"posted segments {self._first + 1} to {self._first + len(states)}", sent)
         return move
+
+    def _told(self, what: str, sent: SentTransaction) -> None:
+        tx = "0x" + sent.tx_hash.hex()
+        self._log(f"{what} ({sent.gas:,} gas)", tx=tx, block=sent.block, gas=sent.gas)
 
 
 class DefenderAgent(Agent):

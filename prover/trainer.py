@@ -55,10 +55,7 @@ class Segment:
     def line(self, total: int) -> str:
         """One short line for people; `total` segments are in the job."""
         mean = sum(self.losses) / len(self.losses)
-        return (
-            f"segment {self.number + 1} of {total}: mean loss {mean:.4f}, {self.seconds:.2f} s, state "
-            f"{self.root.hex()[:12]}"
-        )
+        return f"trained segment {self.number + 1} of {total}: mean loss {mean:.4f}, {self.seconds:.2f} s"
 
 
 Given = Callable[[bytes], Sequence[Words] | None]
@@ -180,14 +177,16 @@ class Trainer:
         Raises:
             UsageError: the job has not so many segments left.
             WrongTipError: the state before the first one cannot be reproduced.
-            StorageError: a checkpoint cannot be written; what is stored before it stays.
+            StorageError: a checkpoint cannot be written; what is stored before it stays. As far as it can be
+                known, it is said before `ready` is called.
         """
         total = self._folder.job.geometry.segments
         if segments < 1 or first_segment + segments > total:
             raise UsageError(
-                f"segments {first_segment} to {first_segment + segments - 1} are not all among the job's "
+                f"segments {first_segment + 1} to {first_segment + segments} are not all among the job's "
                 f"{total}; train fewer"
             )
+        self._store.check_room(segments)  # before the lease is taken, and before a long replay
         state = yield from self._state(first_segment, root)
         if ready is not None:
             ready()

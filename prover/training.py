@@ -149,12 +149,8 @@ class TrainingAgent(Agent):
         for done in work or ():
             if isinstance(done, Segment):
                 self._ready.append(done.root)
-                self._log(
-                    done.line(self._folder.job.geometry.segments),
-                    segment=done.number,
-                    root=done.root,
-                    seconds=done.seconds,
-                )
+                total = self._folder.job.geometry.segments
+                self._log(done.line(total), segment=done.number, root=done.root)
                 if self._full() or self._lease_presses():
                     return self._post()
             else:

@@ -24,6 +24,7 @@ from gavel.commands.stored import open_stores, steps_shown, stores_option, threa
 from protocol.errors import UsageError
 
 if TYPE_CHECKING:
+    from gavel.ending import JobEnding
     from gavel.summary import Rows
     from protocol.chain.deployment import Contracts
 
@@ -87,8 +88,8 @@ def new(
     """
     from gavel.data_checks import check_data
     from gavel.job_file import checked, money_of, read_job_file, request_of
-    from gavel.jobs import capture_job, open_job
-    from gavel.preflight import check_fresh, check_opening, check_terms_opened
+    from gavel.jobs import capture_job, open_job, require_new
+    from gavel.preflight import check_opening, check_terms_opened
     from gavel.setup import load_setup, warm_start
     from gavel.summary import identity_rows, program_rows, terms_rows
     from protocol.amounts import amount
@@ -106,10 +107,8 @@ def new(
             raise UsageError("there is nobody to ask: look with --dry-run, then give --yes to open the job")
         if rpc is None:
             raise click.UsageError("Missing option '--rpc'; or give --dry-run, which needs no chain")
-        _require_new(request.folder)
-        contracts = connect(rpc, deployment, private_key(key_file))
-        check_fresh(contracts.client)
-        contracts.verify()
+        require_new(request.folder)
+        contracts = _checked(rpc, deployment, private_key(key_file))
     setup = load_setup(request.entry)
     if request.initial is not None:
         warm_start(setup, request.initial)
@@ -143,9 +142,14 @@ def new(
     log(f"opened job {made.job.job_id.hex()} in transaction 0x{sent.tx_hash.hex()}; wrote {request.folder}")
 
 
-def _require_new(folder: Path) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} exists and is not an empty folder; name a new one")
+def _checked(rpc: str, deployment: Path, key: bytes | None) -> Contracts:
+    """Connect to a node that keeps up and to contracts that are what they should be."""
+    from gavel.preflight import check_fresh
+
+    contracts = connect(rpc, deployment, key)
+    check_fresh(contracts.client)
+    contracts.verify()
+    return contracts
 
 
 def _show(title: str, rows: Rows) -> None:
@@ -194,7 +198,6 @@ def fetch(
     from gavel.ending import require_opened
     from gavel.fetching import fetch_state, final_roots
     from gavel.jobs import make_executor
-    from gavel.preflight import check_fresh
     from gavel.receipt import check_free, make_receipt, receipt_path, save
     from protocol.chain.court_view import ChainView
     from protocol.job_folder import JobFolder
@@ -203,9 +206,7 @@ def fetch(
         check_free(out)
     log = logger("requester")
     loaded = JobFolder.load(folder)
-    contracts = connect(rpc, deployment, None)
-    check_fresh(contracts.client)
-    contracts.verify()
+    contracts = _checked(rpc, deployment, None)
     view = ChainView(contracts)
     events = view.refresh()
     require_opened(view, loaded.job)
@@ -262,19 +263,15 @@ def withdraw(rpc: str, deployment: Path, key_file: Path | None) -> None:
     """Move the account's credit with the board into the account, from whatever job it is (U-10)."""
     from gavel.ending import withdraw_credit
 
-    contracts = connect(rpc, deployment, private_key(key_file))
-    contracts.verify()
-    withdraw_credit(contracts, logger("requester"))
+    withdraw_credit(_checked(rpc, deployment, private_key(key_file)), logger("requester"))
 
 
-def _ending(folder: Path, rpc: str, deployment: Path, key_file: Path | None) -> Any:
+def _ending(folder: Path, rpc: str, deployment: Path, key_file: Path | None) -> JobEnding:
     from gavel.ending import JobEnding
     from protocol.job_folder import JobFolder
 
     loaded = JobFolder.load(folder)
-    contracts = connect(rpc, deployment, private_key(key_file))
-    contracts.verify()
-    return JobEnding(contracts, loaded, logger("requester"))
+    return JobEnding(_checked(rpc, deployment, private_key(key_file)), loaded, logger("requester"))
 
 
 @click.command()

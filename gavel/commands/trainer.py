@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gavel.commands.logs import line_log, log_option
 from gavel.commands.shared import (
     chain_options,
     connect,
@@ -145,7 +146,7 @@ def train(
             first_segment=first, root=root, segments=segments, ready=account.lease if lease else None
         ):
             if isinstance(at, Segment):
-                log(at.line(geometry.segments))
+                log(f"{at.line(geometry.segments)}, state {at.root.hex()[:12]}")
             elif not at.replayed:
                 progress(at.number + 1 - first * geometry.stride, steps)
             elif at.number % geometry.stride == 0:
@@ -205,6 +206,7 @@ def submit(
 @hooks_option
 @poll_option
 @once_option
+@log_option
 def defend(
     folder: Path,
     rpc: str,
@@ -214,6 +216,7 @@ def defend(
     hooks: str | None,
     poll: float,
     once: bool,
+    form: str,
 ) -> None:
     """Answer disputes against own updates, and collect rewards and bonds when they are due.
 
@@ -230,7 +233,7 @@ def defend(
         folder=loaded,
         executor=make_executor(loaded),
         store=store_of_job(loaded, store or folder / "checkpoints"),
-        log=logger("defender"),
+        log=line_log("defender", form=form),
         hooks=_hooks(hooks, loaded),
     )
     if once:
@@ -254,6 +257,7 @@ def trainer() -> None:
 @state_option
 @threads_option
 @poll_option
+@log_option
 @click.option("--segments", type=click.IntRange(1), default=None, help="Post so many; all that are left.")
 @click.option(
     "--per-update",
@@ -273,6 +277,7 @@ def run(
     poll: float,
     segments: int | None,
     per_update: int | None,
+    form: str,
 ) -> None:
     """Train, submit and defend until the job, or what was ordered, is done and collected.
 
@@ -287,7 +292,7 @@ def run(
     from prover.trainer import Trainer
     from prover.training import TrainingAgent
 
-    log, stop = logger("trainer"), stop_on_signals()
+    log, stop = line_log("trainer", form=form), stop_on_signals()
     loaded = JobFolder.load(folder)
     contracts = connect(rpc, deployment, private_key(key_file))
     account = TrainerAccount(contracts=contracts, folder=loaded, log=log)

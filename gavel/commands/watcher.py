@@ -94,6 +94,7 @@ def watch(
     from protocol.job_folder import JobFolder
     from prover.engine.checkpoints import store_of_job
 
+    looked = _address(account)
     key = _key(key_file, dry_run=dry_run, account=account)
     log = line_log("watcher", form=form)
     jobs = _distinct([JobFolder.load(folder) for folder in folders], folders)
@@ -106,7 +107,7 @@ def watch(
             if finding is not None:
                 log(finding.text, level=finding.level, job=job.job.job_id)
     view = ChainView(contracts, confirmations=confirmations, progress=_progress(log))
-    address = contracts.account if key is not None else _address(account)
+    address = contracts.account if key is not None else looked
     ledger = Ledger(contracts, address, log=log) if address is not None else None
     machine = Machine() if measure else None
     watchers = []

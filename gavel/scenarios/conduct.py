@@ -68,7 +68,7 @@ class Answering(DefenderAgent):
 
     def send(self, move: Move) -> bool:
         """Send a move, or what the conduct makes of it."""
-        asked = self._asked(move)
+        asked = None if self._conduct == FAITHFUL else self._asked(move)
         if asked is not None:
             self._gone = self._gone or asked == self._conduct.silent_at
             if self._gone:

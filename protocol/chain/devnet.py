@@ -7,6 +7,7 @@ host, so that no web page can reach it under a name of its own.
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
@@ -87,6 +88,11 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, chain: EmbeddedChain, port: int) -> None:
         self.chain = chain
         super().__init__((HOST, port), _Handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say what goes wrong, but not that a client has left or was killed."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -5,9 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from gavel.demo.model import digits_classifier
+from gavel.demo.story import BATCH, NO_PLACE, SEGMENTS, STRIDE, Narrator, Story
+from gavel.jobs import capture_job
+from gavel.scenarios.cheats import CHEATS
+from protocol.errors import UsageError
+from protocol.job import load_preset
 
 MAX_TRANSACTIONS = 18
 MAX_GAS = 5_000_000
@@ -80,3 +88,65 @@ def test_the_finished_model_is_good(report: dict[str, Any]) -> None:
 
 def test_it_fits_the_time_that_the_issue_gives(report: dict[str, Any]) -> None:
     assert sum(report["seconds"].values()) < 120
+
+
+# -------------------------------------------------------------------- other cheats
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "level", "leaf"),
+    [("weight-bit", 121, "STATE", "link"), ("silent-tensor-reveal", 159, "TENSOR", "silence")],
+)
+def test_the_story_is_told_with_another_cheat(
+    name: str, step: int, level: str, leaf: str, tmp_path: Path
+) -> None:
+    story = Story(seed=1, folder=tmp_path, narrator=Narrator(), cheat_name=name, step=step)
+    told = story.play()
+    evidence, verdict = told.evidence, told.verdict
+    assert evidence is not None
+    assert verdict is not None
+    assert (evidence.level, evidence.leaf, evidence.step) == (level, leaf, step)
+    assert evidence.segment == step // 20 + 1
+    assert (evidence.posted_hash != evidence.right_hash) == (leaf == "link")
+    assert (verdict.status, verdict.void, verdict.winner) == ("fallen", 1, "watcher")
+    moves = [tx["what"] for tx in told.dispute["each"]]
+    assert moves[-2:] == ["prove" if leaf == "link" else "silence", "settle"]
+    assert told.balances["cheating trainer"]["after"] < told.balances["cheating trainer"]["before"]
+    assert told.conserved
+    assert told.accuracy >= 0.9
+
+
+def test_a_corruption_that_vanishes_costs_nobody_anything(tmp_path: Path) -> None:
+    told = Story(seed=0, folder=tmp_path, narrator=Narrator(), cheat_name="vanishing", step=130).play()
+    assert (told.evidence, told.verdict) == (None, None)
+    assert (told.dispute["transactions"], told.dispute["each"]) == (0, [])
+    change = {who: b["after"] - b["before"] for who, b in told.balances.items()}
+    assert change["cheating trainer"] > 0  # its five segments are right, and paid
+    assert change["watcher"] == change["burned"] == 0
+    assert told.conserved
+
+
+def test_cheats_without_a_place_in_the_demo_are_those_that_it_refuses(tmp_path: Path) -> None:
+    """Story refuses by name, before anything runs, what `prepare` would refuse in the end."""
+    folder = capture_job(
+        digits_classifier(),
+        chain_id=0,
+        board=bytes(20),
+        requester=bytes(20),
+        preset=load_preset("full"),
+        steps=SEGMENTS * STRIDE,
+        stride=STRIDE,
+        batch=BATCH,
+        seed=bytes(32),
+        salt=bytes(32),
+        expiry=0,
+    )
+    refused = set()
+    for name, cheat in CHEATS.items():
+        try:
+            cheat.prepare(folder, step=3, seed=0)
+        except UsageError:
+            refused.add(name)
+            with pytest.raises(UsageError, match="no place for the cheat"):
+                Story(seed=0, folder=tmp_path, narrator=Narrator(), cheat_name=name)
+    assert refused == NO_PLACE

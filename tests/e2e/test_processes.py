@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -209,3 +210,10 @@ def test_cheat_is_slashed_and_honest_parties_are_paid(chain: Chain) -> None:
     out = chain.folder / "model.safetensors"
     chain.run("requester", "job", "fetch", str(jobs["requester"]), str(out), *where)
     setup().module.load_state_dict(load_file(out))
+    receipt = json.loads((chain.folder / "model.receipt.json").read_text())
+    assert [update["status"] for update in receipt["updates"]] == ["final", "fallen", "final"]
+    assert all(update["transactions"]["posted"] for update in receipt["updates"])
+    assert [bool(update["transactions"]["claimed"]) for update in receipt["updates"]] == [True, False, True]
+    assert receipt["updates"][1]["transactions"]["fallen"]["time"] > receipt["opened"]["time"]
+    assert [(d["segment"], d["status"]) for d in receipt["disputes"]] == [(CHEATED_SEGMENT, "closed")]
+    assert receipt["disputes"][0]["transactions"]["lost"] is None

@@ -286,6 +286,20 @@ def test_a_full_disk_leaves_the_store_as_it_was(tmp_path: Path) -> None:
     assert len(_open(tmp_path).following(0, GENESIS)) == 2
 
 
+def test_room_is_looked_for_beforehand(tmp_path: Path, url: str, served: tuple[str, Path]) -> None:
+    _open(url).check_room(1 << 10)
+    assert _open(url).checkpoints() == []
+    store = _open(tmp_path / "here")
+    store.check_room(1)
+    assert [path.name for path in (tmp_path / "here").rglob("*")] == ["objects"]
+    with pytest.raises(StorageError, match="make room"):
+        store.check_room(1 << 60)
+    with pytest.raises(StorageError, match="can only be read"):
+        _open(served[0]).check_room(1)
+    with pytest.raises(StorageError, match="cannot be written"):
+        _open("/proc/nothing").check_room(1)
+
+
 def test_a_file_in_place_of_a_store_is_said(tmp_path: Path) -> None:
     (tmp_path / "store").write_text("a file in its place")
     with pytest.raises(StorageError, match="Not a directory"):

@@ -91,7 +91,7 @@ def test_a_pipe_or_a_folder_is_no_deployment_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(MalformedError, match="regular file"):
         Deployment.load(tmp_path / "pipe")
-    with pytest.raises(MalformedError, match="no file"):
+    with pytest.raises(MalformedError, match="regular file"):
         Deployment.load(tmp_path)
     with pytest.raises(MalformedError, match="no file"):
         Deployment.load(tmp_path / "none.json")

@@ -102,7 +102,7 @@ def test_a_file_with_a_wrong_value_is_named_too(tmp_path: Path) -> None:
         read_job_file(path)
 
 
-@pytest.mark.parametrize("text", ["steps = ", "\x00", "a = 1\na = 2", "[" * 2000])
+@pytest.mark.parametrize("text", ["steps = ", "\x00", "a = 1\na = 2", "[" * 2000, "a = " + "[" * 100_000])
 def test_what_is_not_toml_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(MalformedError, match="cannot be read"):
         read_job_file(_file(tmp_path, text))
@@ -110,9 +110,12 @@ def test_what_is_not_toml_is_refused(text: str, tmp_path: Path) -> None:
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes(b"entry = '\xff'")
-    for path in (tmp_path / "none.toml", tmp_path, tmp_path / "latin.toml"):
-        with pytest.raises(MalformedError, match="cannot be read"):
-            read_job_file(path)
+    (tmp_path / "large.toml").write_text("#" * (1 << 20) + "\n")
+    for name, message in (("none", "no file"), ("latin", "cannot be read"), ("large", "bytes, more than")):
+        with pytest.raises(MalformedError, match=message):
+            read_job_file(tmp_path / f"{name}.toml")
+    with pytest.raises(MalformedError, match="not a regular file"):
+        read_job_file(tmp_path)
 
 
 @pytest.mark.parametrize("missing", ["entry", "folder", "steps", "stride", "batch"])

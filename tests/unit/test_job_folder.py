@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from protocol.checkpoints import CheckpointStore
-from protocol.errors import GavelError, MalformedError, MismatchError, UsageError
+from protocol.errors import GavelError, MalformedError, MismatchError, StorageError, UsageError
 from protocol.game.trace import HONEST, Hooks
 from protocol.job_folder import JobFolder, commit, job_of_words, load_words, manifest_bytes, save_words
 from protocol.words_file import size_of
@@ -183,6 +183,17 @@ def test_a_trainer_does_not_build_on_a_wrong_tip(folder: JobFolder, tmp_path: Pa
         )
     )
     assert leased == ["right"]
+
+
+def test_no_lease_is_taken_where_nothing_can_be_stored(folder: JobFolder) -> None:
+    leased: list[str] = []
+    with pytest.raises(StorageError):
+        list(
+            _trainer(folder, _store(folder, Path("/proc/nothing"))).train(
+                first_segment=0, root=folder.job.genesis, segments=1, ready=lambda: leased.append("wrong")
+            )
+        )
+    assert not leased
 
 
 def test_no_more_than_the_job_has_is_trained(folder: JobFolder, tmp_path: Path) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -101,6 +105,28 @@ def test_a_stale_node_is_refused_by_name() -> None:
     chain = EmbeddedChain(accounts=1, genesis_time=1_700_000_000, clock=frozen_clock)
     with pytest.raises(ChainError, match=r"latest block is [\d,]+ s old"):
         check_fresh(Client(EmbeddedProvider(chain)))
+
+
+def test_on_a_terminal_the_question_is_asked_and_no_is_no(town: Town, tmp_path: Path) -> None:
+    before, (ours, theirs) = town.sent("requester"), pty.openpty()
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "gavel", "job", "new", SMALL, str(tmp_path / "job"), *TERMS),
+            *("--rpc", town.devnet.url, "--deployment", str(town.deployment)),
+        ],
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"GAVEL_KEY": "0x" + town.key("requester").hex()},
+    )
+    os.write(ours, b"n\n")
+    told, _ = process.communicate(timeout=120)
+    assert process.returncode == UsageError.exit_code
+    assert "Pay 2,000,000 tokens (smallest unit) into this job?" in told.replace("2 x 10^6", "2,000,000")
+    assert "not answered with yes, so nothing was done" in told
+    assert town.sent("requester") == before
+    assert not (tmp_path / "job").exists()
 
 
 def test_only_the_reward_is_approved_and_options_win_over_the_file(town: Town, tmp_path: Path) -> None:

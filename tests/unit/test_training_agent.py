@@ -165,7 +165,7 @@ def test_it_goes_on_after_an_interruption_at_any_turn_and_posts_nothing_twice(
     _until(second, lambda: len(world.posted()) == 4)
     assert world.posted() == world.roots
     assert world.updates() == [2, 2]
-    trained_again = [line for line in world.lines if line.startswith("segment ")]
+    trained_again = [line for line in world.lines if line.startswith("trained segment ")]
     assert len(trained_again) == 4, f"{stored} were stored at the interruption"
 
 
