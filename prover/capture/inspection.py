@@ -59,6 +59,10 @@ def check_state(module: nn.Module) -> None:
     parameters = dict(module.named_parameters())
     for name, tensor in {**parameters, **dict(module.named_buffers())}.items():
         is_parameter = name in parameters
+        if isinstance(tensor, (nn.UninitializedParameter, nn.UninitializedBuffer)):
+            raise UnsupportedError(
+                f"{name} has no shape yet; call the module once on a batch before it is captured"
+            )
         if tensor.dtype not in DATA_DTYPES or (is_parameter and tensor.dtype != torch.float32):
             raise UnsupportedError(
                 f"{name} is {tensor.dtype}; parameters are float32, buffers float32 or integers"
