@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from protocol.errors import GavelError, UnsupportedError
 from protocol.program.lint import check_program
+from prover.capture.columns import Column
 from prover.capture.isolation import AfterBackward, Loss, OptimizerFactory, quiet_torch
 from prover.capture.lowering.context import RefusedOperatorError
 from prover.capture.prepared import prepare
@@ -88,7 +89,7 @@ def coverage(
     module: nn.Module,
     loss: Loss,
     optimizer: Optimizer | OptimizerFactory,
-    columns: Mapping[str, NDArray[Any] | Tensor],
+    columns: Mapping[str, NDArray[Any] | Tensor | Column],
     batch: int,
     steps: int = 1,
     scheduler: SchedulerFactory | None = None,

@@ -15,7 +15,8 @@ from torch._subclasses.fake_tensor import FakeTensor
 from protocol.errors import UnsupportedError
 from protocol.program.descriptor import Source
 from prover.capture.advice import nearest_form
-from prover.capture.inspection import DATA_DTYPES, words_of
+from prover.capture.columns import DATA_DTYPES
+from prover.capture.inspection import words_of
 from prover.capture.lowering import RULES
 from prover.capture.lowering.context import Context, RefusedOperatorError
 from prover.capture.noise import draws

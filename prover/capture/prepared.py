@@ -17,8 +17,9 @@ from protocol.numerics.opcodes import Op
 from protocol.program.descriptor import LeafKind, Source
 from protocol.program.program import TensorSpec
 from prover.capture.builder import Builder, index_leaf
+from prover.capture.columns import DATA_DTYPES, Column
 from prover.capture.emit import Emitted, finish, link_view, slot_dtype
-from prover.capture.inspection import DATA_DTYPES, check_state, dataset, words_of
+from prover.capture.inspection import check_state, dataset, words_of
 from prover.capture.isolation import (
     AfterBackward,
     Loss,
@@ -44,7 +45,7 @@ def prepare(
     module: nn.Module,
     loss: Loss,
     optimizer: Optimizer | OptimizerFactory,
-    columns: Mapping[str, NDArray[Any] | Tensor],
+    columns: Mapping[str, NDArray[Any] | Tensor | Column],
     batch: int,
     steps: int,
     scheduler: SchedulerFactory | None,
@@ -73,8 +74,8 @@ def prepare(
         )
     check_state(module)
     training = private_copy(module, loss, optimizer, accumulate=accumulate, after_backward=after_backward)
-    rows = torch.arange(batch) % next(iter(data.values())).shape[0]
-    example = {name: column[rows] for name, column in data.items()}
+    rows = np.arange(batch) % len(next(iter(data.values())))
+    example = {name: column.rows(rows) for name, column in data.items()}
     seed_everything(0)
     state = optimizer_state(training, lambda run: _backward(run, example))
     schedule = schedule_of(training, scheduler, steps)
@@ -132,7 +133,7 @@ class Prepared:
 
     training: Training
     state: OptimizerState
-    data: Mapping[str, Tensor]
+    data: Mapping[str, Column]
     example: Mapping[str, Tensor]
     steps: int
     schedule: Schedule
@@ -170,10 +171,7 @@ class Prepared:
         slots = self._slots()
         trace = self._traced(run)
         builder = Builder()
-        columns = {
-            name: builder.input(name, words_of(f"column {name}", c), c.shape, c.dtype)
-            for name, c in self.data.items()
-        }
+        columns = {name: builder.input(name, c.words, c.shape, c.dtype) for name, c in self.data.items()}
         try:
             table = tabulate(trace, [slot.initial for slot in slots], self.steps)
         except UnsupportedError as error:

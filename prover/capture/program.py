@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from prover.capture.columns import Column
 from prover.capture.isolation import (
     AfterBackward,
     Loss,
@@ -25,7 +26,7 @@ def capture(
     module: nn.Module,
     loss: Loss,
     optimizer: Optimizer | OptimizerFactory,
-    columns: Mapping[str, NDArray[Any] | Tensor],
+    columns: Mapping[str, NDArray[Any] | Tensor | Column],
     batch: int,
     steps: int,
     scheduler: SchedulerFactory | None = None,

@@ -1,4 +1,4 @@
-"""The coverage report: every operator counted, every refusal named with its line and a way out, nothing trained."""
+"""The coverage report: every operator counted, every refusal named with its line and a way out."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def test_state_in_python_objects_is_noticed() -> None:
 
 
 def test_sparse_gradients_are_refused() -> None:
-    with pytest.raises(UnsupportedError, match="sparse_coo.*use dense"):
+    with pytest.raises(UnsupportedError, match=r"sparse_coo.*use dense"):
         captured(lambda h: h, module=nn.Embedding(5, 4, sparse=True), columns={"ids": np.array([1, 2, 3])})
 
 
