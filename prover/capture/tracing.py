@@ -95,6 +95,7 @@ def trace_step(
     *,
     schedule: Schedule,
     run: int = 0,
+    first: bool = False,
 ) -> Trace:
     """Record one training step over a batch of these shapes and dtypes.
 
@@ -104,6 +105,7 @@ def trace_step(
         batch: real tensors [B, ...] by column name; only shapes and dtypes matter.
         schedule: options of the optimizer that change with the step.
         run: number of this recording; recordings of one step must agree whatever it is.
+        first: record the first step, which the optimizer takes without any state.
 
     Raises:
         UnsupportedError: a Python value or branch depends on tensor data, or an operator cannot be recorded.
@@ -115,7 +117,7 @@ def trace_step(
     options = [torch.zeros((), dtype=torch.float64) for _ in schedule.values]
     fakes = [mode.from_tensor(t) for t in (*parameters, *buffers, *slots, *batch.values(), *options)]
     recorder = StepRecorder(run)
-    swap = _Swap(training, state, parameters, buffers, recorder, list(schedule.values))
+    swap = _Swap(training, state, parameters, buffers, recorder, list(schedule.values), first=first)
     try:
         recorded = make_fx(swap.traced_step, tracing_mode="fake", _allow_non_fake_inputs=True)(*fakes)
         _drop_profiler(recorded)
@@ -163,8 +165,11 @@ class _Swap:
         buffers: list[Tensor],
         recorder: StepRecorder,
         options: list[Option],
+        *,
+        first: bool,
     ) -> None:
         self._training = training
+        self._first = first
         self._recorder = recorder
         self._scheduled = options
         self._state = state
@@ -208,11 +213,14 @@ class _Swap:
         for group, members in self._groups:
             group["params"] = [parameters[i] for i in members]
         with self._recorder:
-            held = [
-                tensor.item() if slot.is_number else tensor
-                for slot, tensor in zip(self._state.slots, slots, strict=True)
-            ]
-            self._state.install(training, parameters, held)
+            if self._first:
+                self._state.install_nothing(training)
+            else:
+                held = [
+                    tensor.item() if slot.is_number else tensor
+                    for slot, tensor in zip(self._state.slots, slots, strict=True)
+                ]
+                self._state.install(training, parameters, held)
             for (group_number, key), option in zip(
                 self._scheduled, flat[len(flat) - len(self._scheduled) :], strict=True
             ):

@@ -17,6 +17,9 @@ from prover.engine.codegen_sums import SumKernels
 from prover.engine.layout import Layout, fold_layout, merge, split
 from prover.engine.steps import PARALLEL_POINTS, TIER2, TIER3, Environment, Runtime, Step
 
+_LANES_FROM = 512
+"""Terms from which it pays to keep one sum per lane."""
+
 _ALL = np.empty(0, np.int64)
 
 
@@ -99,8 +102,13 @@ class TwoSum:
         self._size = nest.size
         self._scratch = nest.terms * code.entries
         lanes = "".join({0: "0", 1: "1"}.get(o.outer[-1], "s") for o in nest.operands)
-        self._by_terms = code.over_terms("".join("1" if o.inner[-1] == 1 else "s" for o in nest.operands))
-        self._by_outputs = code.over_outputs(lanes) if _vectorises(nest, lanes) else None
+        inner = "".join({0: "0", 1: "1"}.get(o.inner[-1], "s") for o in nest.operands)
+        self._by_terms = (
+            code.over_lanes(inner)
+            if _vectorises(nest.reduce, inner) and nest.terms >= _LANES_FROM
+            else code.over_terms(inner.replace("0", "s"))
+        )
+        self._by_outputs = code.over_outputs(lanes) if _vectorises(nest.out, lanes) else None
 
     def run(self, out: Words, arrays: Sequence[Words]) -> None:
         """Write all outputs."""
@@ -134,9 +142,9 @@ class TwoSum:
         self._code.exactly()(out, *arrays, self._layout, positions, positions.size, scratch)
 
 
-def _vectorises(nest: Nest, lanes: str) -> bool:
-    """Whether the last output loop is worth vector lanes: contiguous or constant, and long enough."""
-    return nest.out[-1] >= 8 and "s" not in lanes and "1" in lanes
+def _vectorises(loops: Sequence[int], strides: str) -> bool:
+    """Whether the last of some loops is worth vector lanes: contiguous or constant, and long enough."""
+    return loops[-1] >= 8 and "s" not in strides and "1" in strides
 
 
 class SumStep(Step):

@@ -56,7 +56,7 @@ FAMILIES: dict[str, list[Rule]] = {
         lambda h: F.gelu(h) + F.hardswish(h * 3) + F.hardsigmoid(h * 3) + F.mish(h) + F.celu(h, 0.5),
         lambda h: F.softshrink(h, 0.3) + F.hardshrink(h, 0.4) + F.glu(h, 1).repeat(1, 2) + F.tanhshrink(h),
         lambda h: torch.sin(h) + torch.cos(h) + torch.erf(h) + torch.expm1(h) + torch.log1p(h * h),
-        lambda h: torch.exp2(h) + torch.log2(h * h + 1) + torch.log10(h * h + 2) + torch.erfc(h),
+        lambda h: torch.exp2(h) + torch.log2(h * h + 1) + torch.log10(h * h + 2) + torch.erfc(h) + h.tan(),
     ],
     "reductions": [
         lambda h: h - h.mean(0) + h * h.var(1, keepdim=True) / h.std() + h.sum((0, 1)),

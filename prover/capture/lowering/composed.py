@@ -154,6 +154,11 @@ def log_to(base: float) -> Rule:
     return rule
 
 
+def tan(c: Context, a: View) -> View:
+    """sin(a) / cos(a), each rounded."""
+    return c.div(c.unary(Op.SIN, a), c.unary(Op.COS, a))
+
+
 def erfc(c: Context, a: View) -> View:
     """1 - erf(a), each rounded."""
     return c.sub(1.0, c.unary(Op.ERF, a))
@@ -282,6 +287,7 @@ RULES: dict[str, Rule] = {
     "aten.log2.default": log_to(2.0),
     "aten.log10.default": log_to(10.0),
     "aten.erfc.default": erfc,
+    "aten.tan.default": tan,
     "aten.softplus.default": softplus,
     "aten.softplus_backward.default": softplus_backward,
 }

@@ -25,6 +25,20 @@ _ARITHMETIC = (torch.float32, torch.int64, torch.int32, torch.bool)
 _DATA = (*_ARITHMETIC, torch.uint8, torch.int8, torch.int16)
 
 
+class RefusedOperatorError(UnsupportedError):
+    """An operator that has no formula, or none for its use.
+
+    Attributes:
+        operator: its full name, such as ``aten.atan.default``.
+        line: ``file:line`` in the user's code, or ``backward``.
+        reason: why, and what can be used instead.
+    """
+
+    def __init__(self, operator: str, line: str, reason: str) -> None:
+        super().__init__(f"operator {operator} at {line}: {reason}")
+        self.operator, self.line, self.reason = operator, line, reason
+
+
 class Context:
     """Lowers one recorded operator at a time.
 
@@ -86,11 +100,11 @@ class Context:
         taken = [user for user in (self.node.users if self.node is not None else ()) if user.args[1] == item]
         return [str(user.target) for getitem in taken for user in getitem.users]
 
-    def unsupported(self, why: str) -> UnsupportedError:
+    def unsupported(self, why: str) -> RefusedOperatorError:
         """Return the error that names the operator, the user's line and the reason."""
         target = self.node.target if self.node is not None else "step"
         line = (self.node.stack_trace if self.node is not None else "") or "backward"
-        return UnsupportedError(f"operator {target} at {line}: {why}")
+        return RefusedOperatorError(str(target), line, why)
 
     def number(self, value: float, dtype: torch.dtype) -> View:
         """Return the operand for a Python number: a constant, or a word of this step's table row (L-2)."""

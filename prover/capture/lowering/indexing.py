@@ -216,7 +216,16 @@ def gather(c: Context, a: View, dim: int, indices: View, sparse_grad: bool = Fal
 def index_put(
     c: Context, a: View, indices: Sequence[View | None], values: View, accumulate: bool = False, *_: Any
 ) -> View:
-    """a + for every index the exact sum of the values written there, if they accumulate."""
+    """a + for every index the exact sum of the values written there, if they accumulate.
+
+    One value written where a mask holds is a select.
+    """
+    mask = indices[0]
+    if mask is not None and mask.dtype == torch.bool and len(indices) == 1 and not accumulate:
+        if values.numel != 1:
+            raise c.unsupported("only one value can be written where a mask holds; use torch.where")
+        wide = mask.reshape((*mask.shape, *(1,) * (a.rank - mask.rank))) or mask
+        return c.select(wide, c.cast(values, a.dtype), a)
     if not accumulate:
         raise c.unsupported("writing at indices has no meaning where two are equal; use torch.where or a sum")
     where, dims = _indexed(c, a.shape, indices)
