@@ -2,8 +2,8 @@
 
     python -m benchmarks.snapshots [--check]
 
-`make snapshots` writes them to contracts_vyper/snapshots. A test compares them with what the contracts are, so
-that a change of any of them shows in the commit that makes it.
+`make snapshots` writes them to contracts_vyper/snapshots. A test compares them with the contracts as they
+are: a change of any of them shows in the commit that makes it.
 """
 
 from __future__ import annotations

@@ -72,14 +72,11 @@ class Verifier:
             MalformedError, StorageError: a state cannot be read.
         """
         geometry = self._folder.job.geometry
-        last = max((c.segments for _, c in self._listed), default=0)
-        wanted = segments if segments is not None else range(last)
-        if not wanted or wanted.stop > geometry.segments:
-            raise UsageError(
-                "no checkpoint is stored there; name a store with --store"
-                if not wanted
-                else f"the job has {geometry.segments} segments, not {wanted.stop}; ask for fewer"
-            )
+        wanted = segments if segments is not None else self._stored()
+        if wanted.stop > geometry.segments:
+            raise UsageError(f"the job has {geometry.segments} segments, not {wanted.stop}; ask for fewer")
+        if not any(checkpoint.segments - 1 in wanted for _, checkpoint in self._listed):
+            raise UsageError("no checkpoint is stored there; name a store with --store")
         words = self._first(wanted.start)
         compared, gaps = 0, []
         first_step = wanted.start * geometry.stride
@@ -103,6 +100,17 @@ class Verifier:
                 gaps.append(number)
                 self._log(f"segment {number + 1}: nobody has stored the state after it; replayed across")
         return Verified(segments=wanted, stored=compared, gaps=tuple(gaps), trusted=wanted.start > 0)
+
+    def _stored(self) -> range:
+        """From the first segment to the last one that somebody has stored."""
+        total = self._folder.job.geometry.segments
+        for store, checkpoint in self._listed:
+            if checkpoint.segments > total:
+                raise MismatchError(
+                    f"the store {store.name} lists a state after segment {checkpoint.segments} of a job of "
+                    f"{total}: it is another job's, or lies; name the store of this one"
+                )
+        return range(max((checkpoint.segments for _, checkpoint in self._listed), default=0))
 
     def _first(self, segments: int) -> Sequence[Words]:
         """The state that the first segment starts from: genesis, or the stored one."""

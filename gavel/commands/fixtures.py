@@ -31,13 +31,16 @@ def fill(out: Path, only: str, check: bool) -> None:
     """Make every fixture anew, the same bytes each time, and the index over them."""
     from gavel.fixtures.fill import fill as make
     from gavel.fixtures.fill import stale, write
+    from gavel.scenarios.table import write_table
 
     made = make(out, only=only, progress=lambda line: click.echo(line, err=True))
     if not check:
-        changed = write(out, made)
-        click.echo(f"{len(made)} files in {out}, {changed} of them changed")
+        changed = write(out, made.files)
+        click.echo(f"{len(made.files)} files in {out}, {changed} of them changed")
+        if made.outcomes:
+            write_table(out.parent / "outcomes.md", made.outcomes)
         return
-    problems = stale(out, made)
+    problems = stale(out, made.files)
     for problem in problems:
         click.echo(problem)
     if problems:
@@ -45,4 +48,4 @@ def fill(out: Path, only: str, check: bool) -> None:
             f"{len(problems)} files in {out} are stale: if that is meant, raise the version in "
             "gavel/fixtures/format.py, run `gavel fixtures fill`, and commit"
         )
-    click.echo(f"{len(made)} files in {out} are as they should be")
+    click.echo(f"{len(made.files)} files in {out} are as they should be")

@@ -277,12 +277,18 @@ def _ending(folder: Path, rpc: str, deployment: Path, key_file: Path | None) -> 
 @click.command()
 @folder_argument
 @chain_options
-def status(folder: Path, rpc: str, deployment: Path) -> None:
+@click.option(
+    "--account", metavar="ADDRESS", help="Also say what a watcher's account has at stake and has earned."
+)
+def status(folder: Path, rpc: str, deployment: Path, account: str | None) -> None:
     """Say what the chain holds of a job: lease, updates, disputes."""
+    from challenger.ledger import exposure
+    from gavel.commands.watcher import read_address
     from protocol.chain.court_view import ChainView
     from protocol.game.view import UpdateStatus
     from protocol.job_folder import JobFolder
 
+    looked = read_address(account)
     loaded = JobFolder.load(folder)
     contracts = connect(rpc, deployment, None)
     contracts.verify()
@@ -306,3 +312,5 @@ def status(folder: Path, rpc: str, deployment: Path) -> None:
             ", ".join(disputes),
         )
     console.print(table)
+    if looked is not None:
+        console.print(f"account 0x{looked.hex()}: {exposure(view, looked)}", highlight=False)

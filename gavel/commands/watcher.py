@@ -94,7 +94,7 @@ def watch(
     from protocol.job_folder import JobFolder
     from prover.engine.checkpoints import store_of_job
 
-    looked = _address(account)
+    looked = read_address(account)
     key = _key(key_file, dry_run=dry_run, account=account)
     log = line_log("watcher", form=form)
     jobs = _distinct([JobFolder.load(folder) for folder in folders], folders)
@@ -154,7 +154,8 @@ def _key(key_file: Path | None, *, dry_run: bool, account: str | None) -> bytes 
         raise
 
 
-def _address(account: str | None) -> bytes | None:
+def read_address(account: str | None) -> bytes | None:
+    """Return the 20 bytes of an address, None where none is given. Raises UsageError if it is not one."""
     from eth_utils.address import is_address
 
     if account is None:

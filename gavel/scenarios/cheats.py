@@ -25,6 +25,18 @@ from protocol.program.address import n_ranges
 
 DEFAULT: Final = "partial-sum"
 
+LISTS: Final[Mapping[Kind, str]] = MappingProxyType(
+    {
+        Kind.STEPS: "a list of states",
+        Kind.NODES: "a list of outputs",
+        Kind.TENSOR: "a list of pages",
+        Kind.PAGE: "the words of a page",
+        Kind.STATE: "a list of slots",
+        Kind.FOLD: "a list of partial sums",
+    }
+)
+"""What is revealed at each level, for people."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cheat:
@@ -220,7 +232,11 @@ _LIES: Final = (
 
 def _answers() -> Iterator[Cheat]:
     """Silence at each move that a trainer can be asked for, and garbage at some."""
-    committed = {Kind.STEPS: "states", Kind.NODES: "outputs of the step", Kind.FOLD: "partial sums"}
+    committed = {
+        Kind.STEPS: "states",
+        Kind.NODES: "outputs of the step",
+        Kind.FOLD: "partial sums of the word",
+    }
     for kind, what in committed.items():
         yield Cheat(
             name=f"silent-{kind.name.lower()}-commit",
@@ -235,7 +251,7 @@ def _answers() -> Iterator[Cheat]:
         name = "weight-bit" if kind == Kind.STATE else DEFAULT
         yield Cheat(
             name=f"silent-{kind.name.lower()}-reveal",
-            text=f"the {name} cheat, who does not reveal what was selected among {kind.name}",
+            text=f"the {name} cheat, who does not reveal {LISTS[kind]}",
             changes="stops answering",
             decides=(kind, Leaf.SILENCE),
             tell=base,

@@ -10,7 +10,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Final
 
-from gavel.scenarios.cheats import CHEATS, DEFAULT, Cheat, cheat
+from gavel.scenarios.cheats import CHEATS, DEFAULT, LISTS, Cheat, cheat
 from gavel.scenarios.copycat import Copycat
 from gavel.scenarios.decision import Decision, Leaf, decision
 from gavel.scenarios.ends import job_ends
@@ -168,7 +168,7 @@ def _made() -> Iterator[Scenario]:
     for kind in Kind:
         yield Scenario(
             name=f"stall-{kind.name.lower()}",
-            text=f"a challenger who stops moving among {kind.name}",
+            text=f"a challenger who stops when it is to choose from {LISTS[kind]}",
             part=ACCUSING,
             honest=training,
             run=partial(_stall, "weight-bit" if kind == Kind.STATE else DEFAULT, kind),

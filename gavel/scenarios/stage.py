@@ -23,7 +23,7 @@ from protocol.chain.court_view import ChainView
 from protocol.chain.deployment import Contracts, deploy
 from protocol.chain.embedded import EmbeddedChain, EmbeddedProvider, frozen_clock
 from protocol.chain.moves import send_move
-from protocol.errors import MismatchError, RefusedError
+from protocol.errors import MismatchError, RefusedError, UsageError
 from protocol.game.ids import Kind
 from protocol.game.moves import Cancel, Move, Refund, Release, Withdraw
 from protocol.game.trace import HONEST, Hooks
@@ -77,9 +77,14 @@ class Stage:
 
         Args:
             chain: a fresh one with an account for the deployer and one for each role; else a new one.
+
+        Raises:
+            UsageError: the chain has too few accounts.
         """
         self._files = TemporaryDirectory(prefix="gavel-stage-")
         self.chain = chain or new_chain()
+        if len(self.chain.keys) <= len(ROLES):
+            raise UsageError(f"the chain needs {len(ROLES) + 1} accounts, and has {len(self.chain.keys)}")
         self._keys = dict(zip((DEPLOYER, *ROLES), self.chain.keys, strict=False))
         clients = {who: Client(EmbeddedProvider(self.chain), key=key) for who, key in self._keys.items()}
         deployer = deploy(clients[DEPLOYER])

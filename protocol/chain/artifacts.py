@@ -174,8 +174,17 @@ def _key(source: Path) -> str:
 
     A file can reach another one whose name it contains as a word: an import cannot do without it.
     """
-    texts = {path: path.read_text(encoding="utf-8") for path in sorted(CONTRACTS.rglob("*.vy*"))}
-    texts.setdefault(source, source.read_text(encoding="utf-8"))
+    files = []
+    for path in sorted({source, *CONTRACTS.rglob("*.vy*")}):
+        stat = path.stat()
+        files.append((path, stat.st_mtime_ns, stat.st_size))
+    return _key_of(source, tuple(files))
+
+
+@cache
+def _key_of(source: Path, files: tuple[tuple[Path, int, int], ...]) -> str:
+    """The key, from sources as they are: path, time of the last change in ns, bytes."""
+    texts = {path: path.read_text(encoding="utf-8") for path, _, _ in files}
     reached, waiting = {source}, [source]
     while waiting:
         words = set(re.findall(r"\w+", texts[waiting.pop()]))

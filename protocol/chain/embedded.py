@@ -15,9 +15,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from eth_abi.abi import decode
 from web3.providers.base import BaseProvider
 from web3.types import RPCEndpoint, RPCResponse
+
+from protocol.chain.rpc_values import (
+    RpcError,
+    block_place,
+    camel,
+    hexed,
+    number,
+    receipt_values,
+    reverted,
+    topics_match,
+    unhexed,
+)
 
 CHAIN_ID: Final = 31337
 """The customary id of development chains."""
@@ -29,17 +40,6 @@ DEVELOPMENT_MNEMONIC: Final = "test test test test test test test test test test
 _HD_PATH: Final = "m/44'/60'/0'/0"
 _BALANCE: Final = 10**24
 _ZERO_ADDRESS: Final = bytes(20)
-_REVERTED: Final = "execution reverted"
-_ERROR_SELECTOR: Final = bytes.fromhex("08c379a0")
-
-
-class RpcError(Exception):
-    """A JSON-RPC error to hand to the caller; `data` is what a reverted call returned, if it was one."""
-
-    def __init__(self, code: int, message: str, data: str | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-        self.data = data
 
 
 def frozen_clock() -> float:
@@ -85,6 +85,7 @@ class _Snapshot:
 
     head: Any
     offset: int
+    by_hand: bool
     receipts: int
     logs: int
 
@@ -114,6 +115,7 @@ class EmbeddedChain:
         self._clock = clock
         self._offset = 0
         self._next_time: int | None = None
+        self._by_hand = False
         self._snapshots: dict[int, _Snapshot] = {}
         self._snapshots_taken = 0
         self._lock = threading.RLock()
@@ -145,11 +147,15 @@ class EmbeddedChain:
             "eth_accounts": list,
             "eth_blockNumber": lambda: hex(self._block("latest")["number"]),
             "eth_getBlockByNumber": self._get_block,
-            "eth_getBalance": lambda who, at="latest": hex(self._backend.get_balance(_data(who), _place(at))),
-            "eth_getTransactionCount": lambda who, at="latest": hex(
-                self._backend.get_nonce(_data(who), _place(at))
+            "eth_getBalance": lambda who, at="latest": hex(
+                self._backend.get_balance(unhexed(who), block_place(at))
             ),
-            "eth_getCode": lambda who, at="latest": _hex(self._backend.get_code(_data(who), _place(at))),
+            "eth_getTransactionCount": lambda who, at="latest": hex(
+                self._backend.get_nonce(unhexed(who), block_place(at))
+            ),
+            "eth_getCode": lambda who, at="latest": hexed(
+                self._backend.get_code(unhexed(who), block_place(at))
+            ),
             "eth_gasPrice": lambda: hex(self._block("latest")["base_fee_per_gas"] + 10**9),
             "eth_maxPriorityFeePerGas": lambda: hex(10**9),
             "eth_call": self._call,
@@ -201,7 +207,7 @@ class EmbeddedChain:
         block = self._backend.chain.get_canonical_block_by_number(number)
         found = None
         for sent in block.transactions:
-            receipt = self._receipts[_hex(sent.hash)]
+            receipt = self._receipts[hexed(sent.hash)]
             found = MinedTransaction(
                 sender=bytes(sent.sender),
                 to=bytes(sent.to) or None,
@@ -212,16 +218,16 @@ class EmbeddedChain:
         return MinedBlock(timestamp=int(block.header.timestamp), transaction=found)
 
     def mine_if_behind(self) -> None:
-        """Mine an empty block when the wall clock has passed the last one."""
+        """Mine an empty block when the clock has passed the last one and nobody sets the time by hand."""
         with self._lock:
-            if self._wall() > self._block("latest")["timestamp"]:
+            if not self._by_hand and self._wall() > self._block("latest")["timestamp"]:
                 self._mine()
 
     def _block(self, place: str | int) -> dict[str, Any]:
         return dict(self._backend.get_block_by_number(place, False))
 
     def _get_block(self, place: str, _full: bool = False) -> dict[str, Any] | None:
-        block = self._block(_place(place))
+        block = self._block(block_place(place))
         quantities = ("number", "difficulty", "size", "gas_limit", "gas_used", "timestamp")
         names = {
             "sha3_uncles": "sha3Uncles",
@@ -231,18 +237,18 @@ class EmbeddedChain:
         }
         out: dict[str, Any] = {name: hex(block[name] or 0) for name in ("number", "difficulty", "size")}
         for name in (*quantities[3:], "base_fee_per_gas"):
-            out[names.get(name, _camel(name))] = hex(block[name])
+            out[names.get(name, camel(name))] = hex(block[name])
         for name in ("hash", "parent_hash", "nonce", "sha3_uncles", "transactions_root", "state_root"):
-            out[names.get(name, _camel(name))] = _hex(block[name])
+            out[names.get(name, camel(name))] = hexed(block[name])
         for name in ("receipts_root", "coinbase", "mix_hash", "extra_data"):
-            out[names.get(name, _camel(name))] = _hex(block[name])
-        out["logsBloom"] = _hex(int(block["logs_bloom"]).to_bytes(256))
-        out["transactions"] = [_hex(tx) for tx in block["transactions"]]
+            out[names.get(name, camel(name))] = hexed(block[name])
+        out["logsBloom"] = hexed(int(block["logs_bloom"]).to_bytes(256))
+        out["transactions"] = [hexed(tx) for tx in block["transactions"]]
         out["uncles"] = []
         return out
 
     def _call(self, request: dict[str, Any], place: str = "latest", *_: Any) -> str:
-        number = self._block(_place(place))["number"]
+        number = self._block(block_place(place))["number"]
         header = self._backend.chain.get_canonical_block_header_by_number(number)
         if self._calls is None or self._calls[0] != header.hash:
             # A view costs nothing, whoever asks: no base fee. Kept, so that what one view has read from the
@@ -260,25 +266,25 @@ class EmbeddedChain:
     def _called(vm: Any, request: dict[str, Any]) -> str:
         from eth.vm.spoof import SpoofTransaction
 
-        sender = _data(request["from"]) if request.get("from") else _ZERO_ADDRESS
+        sender = unhexed(request["from"]) if request.get("from") else _ZERO_ADDRESS
         unsigned = vm.create_unsigned_transaction(
             nonce=vm.state.get_nonce(sender),
             gas_price=0,
             gas=int(request["gas"], 16) if request.get("gas") else BLOCK_GAS_LIMIT,
-            to=_data(request.get("to") or "0x"),
+            to=unhexed(request.get("to") or "0x"),
             value=int(request.get("value") or "0x0", 16),
-            data=_data(request.get("data") or request.get("input") or "0x"),
+            data=unhexed(request.get("data") or request.get("input") or "0x"),
         )
         computation = vm.state.apply_transaction(SpoofTransaction(unsigned, from_=sender))
         if computation.is_error:
-            raise _reverted(computation)
-        return _hex(computation.output)
+            raise reverted(computation)
+        return hexed(computation.output)
 
     def _send(self, raw: str) -> str:
         self._set_time()
-        tx_hash = self._backend.send_raw_transaction(_data(raw))
+        tx_hash = self._backend.send_raw_transaction(unhexed(raw))
         self._close_block()
-        receipt = _receipt(self._backend.get_transaction_receipt(tx_hash))
+        receipt = receipt_values(self._backend.get_transaction_receipt(tx_hash))
         self._receipts[receipt["transactionHash"]] = receipt
         self._logs += receipt["logs"]
         self._log_blocks += [int(log["blockNumber"], 16) for log in receipt["logs"]]
@@ -297,7 +303,7 @@ class EmbeddedChain:
 
     def _mine(self, timestamp: int | str = 0) -> str:
         # With a timestamp, as ganache and anvil take it: never earlier than that.
-        self._set_time(_number(timestamp))
+        self._set_time(number(timestamp))
         self._close_block()
         return "0x0"
 
@@ -308,42 +314,43 @@ class EmbeddedChain:
     def _increase_time(self, seconds: int | str) -> int:
         # Blocks are at least a second apart: the chain may be ahead of the clock. Move on from where it is.
         ahead = max(self._block("latest")["timestamp"] - self._wall(), 0)
-        self._offset += ahead + _number(seconds)
+        self._offset += ahead + number(seconds)
         return self._offset
 
     def _set_next_time(self, timestamp: int | str) -> None:
         latest = self._block("latest")["timestamp"]
-        if _number(timestamp) <= latest:
-            raise ValueError(f"{_number(timestamp)} is not later than {latest}, the latest block's timestamp")
-        self._next_time = _number(timestamp)
+        if number(timestamp) <= latest:
+            raise ValueError(f"{number(timestamp)} is not later than {latest}, the latest block's timestamp")
+        self._next_time, self._by_hand = number(timestamp), True
 
     def _snapshot(self) -> str:
         self._snapshots_taken += 1
         self._snapshots[self._snapshots_taken] = _Snapshot(
             head=self._backend.chain.get_canonical_head(),
             offset=self._offset,
+            by_hand=self._by_hand,
             receipts=len(self._receipts),
             logs=len(self._logs),
         )
         return hex(self._snapshots_taken)
 
-    def _revert(self, number: str | int) -> bool:
-        kept = self._snapshots.get(_number(number))
+    def _revert(self, snapshot: str | int) -> bool:
+        kept = self._snapshots.get(number(snapshot))
         if kept is None:
             return False
         # A snapshot serves once, and those taken after it are of a past that is gone.
-        self._snapshots = {k: v for k, v in self._snapshots.items() if k < _number(number)}
+        self._snapshots = {k: v for k, v in self._snapshots.items() if k < number(snapshot)}
         chain = self._backend.chain
         chain.chaindb._set_as_canonical_chain_head(chain.chaindb.db, kept.head, bytes(32))
         chain.header = chain.create_header_from_parent(kept.head)
         self._receipts = dict(list(self._receipts.items())[: kept.receipts])
         del self._logs[kept.logs :], self._log_blocks[kept.logs :]
-        self._offset, self._next_time = kept.offset, None
+        self._offset, self._next_time, self._by_hand = kept.offset, None, kept.by_hand
         return True
 
     def _get_logs(self, request: dict[str, Any]) -> list[dict[str, Any]]:
-        first = self._block(_place(request.get("fromBlock", "latest")))["number"]
-        place = _place(request.get("toBlock", "latest"))
+        first = self._block(block_place(request.get("fromBlock", "latest")))["number"]
+        place = block_place(request.get("toBlock", "latest"))
         last = place if isinstance(place, int) else self._block(place)["number"]
         address = request.get("address")
         addresses = {a.lower() for a in ([address] if isinstance(address, str) else address or [])}
@@ -353,7 +360,7 @@ class EmbeddedChain:
         return [
             log
             for log in self._logs[low:high]
-            if (not addresses or log["address"] in addresses) and _topics_match(log["topics"], wanted)
+            if (not addresses or log["address"] in addresses) and topics_match(log["topics"], wanted)
         ]
 
 
@@ -382,79 +389,3 @@ def answer(chain: EmbeddedChain, request: dict[str, Any]) -> Any:
         if error.data is not None:
             problem["data"] = error.data
         return head | {"error": problem}
-
-
-def _number(value: int | str) -> int:
-    return int(value, 16) if isinstance(value, str) else value
-
-
-def _hex(value: bytes) -> str:
-    return "0x" + value.hex()
-
-
-def _data(value: str) -> bytes:
-    return bytes.fromhex(value.removeprefix("0x"))
-
-
-def _place(value: str) -> str | int:
-    return int(value, 16) if value.startswith("0x") else value
-
-
-def _camel(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(part.title() for part in rest)
-
-
-def _reverted(computation: Any) -> RpcError:
-    from eth.exceptions import Revert
-
-    error = computation.error
-    if not isinstance(error, Revert):
-        return RpcError(-32000, f"{type(error).__name__}: {error}")
-    data = bytes(computation.output)
-    if data[:4] == _ERROR_SELECTOR:
-        return RpcError(3, f"{_REVERTED}: {decode(['string'], data[4:])[0]}", _hex(data))
-    return RpcError(3, _REVERTED, _hex(data))
-
-
-def _receipt(receipt: dict[str, Any]) -> dict[str, Any]:
-    place = {
-        "blockHash": _hex(receipt["block_hash"]),
-        "blockNumber": hex(receipt["block_number"]),
-        "transactionHash": _hex(receipt["transaction_hash"]),
-        "transactionIndex": hex(receipt["transaction_index"]),
-    }
-    logs = [
-        place
-        | {
-            "address": _hex(log["address"]),
-            "data": _hex(log["data"]),
-            "topics": [_hex(topic) for topic in log["topics"]],
-            "logIndex": hex(log["log_index"]),
-            "removed": False,
-        }
-        for log in receipt["logs"]
-    ]
-    created = receipt["contract_address"]
-    return place | {
-        "from": _hex(receipt["from"]),
-        "to": _hex(receipt["to"]) if receipt["to"] else None,
-        "contractAddress": _hex(created) if created else None,
-        "cumulativeGasUsed": hex(receipt["cumulative_gas_used"]),
-        "gasUsed": hex(receipt["gas_used"]),
-        "effectiveGasPrice": hex(receipt["effective_gas_price"]),
-        "status": hex(receipt["status"]),
-        "type": hex(receipt["type"]),
-        "logs": logs,
-        "logsBloom": _hex(bytes(256)),
-    }
-
-
-def _topics_match(topics: list[str], wanted: list[Any]) -> bool:
-    if len(wanted) > len(topics):
-        return False
-    for topic, choice in zip(topics, wanted, strict=False):
-        choices = [choice] if isinstance(choice, str) else choice
-        if choices is not None and topic not in {c.lower() for c in choices}:
-            return False
-    return True

@@ -92,7 +92,7 @@ class _PyEvm:
             for address, topics, data in computation.get_log_entries()
         ]
         gas_used = int(self._vm.finalize_gas_used(transaction, computation))
-        # what the code itself took, without the transaction's own 21,000 and its calldata, and what it gives back
+        # what the code itself took, without 21,000 and calldata, and what it gives back
         own, back = int(computation.get_gas_used()), int(computation.get_gas_refund())
         self.result = SimpleNamespace(gas_used=gas_used, logs=logs, execution=own, refund=back)
         return computation

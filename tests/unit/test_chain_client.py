@@ -22,8 +22,9 @@ from protocol.chain.client import Client, read_key
 from protocol.chain.contract import Contract, creation_code
 from protocol.chain.deployment import Contracts, Deployment, deploy
 from protocol.chain.devnet import Devnet
-from protocol.chain.embedded import EmbeddedChain, EmbeddedProvider, RpcError
+from protocol.chain.embedded import EmbeddedChain, EmbeddedProvider
 from protocol.chain.events import LogCursor
+from protocol.chain.rpc_values import RpcError
 from protocol.errors import ChainError, MalformedError, MismatchError, RefusedError, UsageError
 
 NOBODY = "0x" + "11" * 20

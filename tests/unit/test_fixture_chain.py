@@ -11,7 +11,8 @@ from web3.types import RPCEndpoint
 from protocol.chain.client import Client
 from protocol.chain.contract import Contract, creation_code
 from protocol.chain.devnet import Devnet
-from protocol.chain.embedded import EmbeddedChain, EmbeddedProvider, RpcError, frozen_clock
+from protocol.chain.embedded import EmbeddedChain, EmbeddedProvider, frozen_clock
+from protocol.chain.rpc_values import RpcError
 
 GENESIS = 4_000_000_000
 SOMEBODY = "0x" + "11" * 20
@@ -72,6 +73,20 @@ def test_a_timestamp_set_on_a_chain_that_follows_the_clock_moves_its_clock() -> 
     assert pay(sender, 1) == GENESIS + 1000
     now[0] += 7
     assert pay(sender, 1) == GENESIS + 1007
+
+
+def test_a_chain_whose_time_is_set_by_hand_mines_no_blocks_of_its_own_until_it_goes_back() -> None:
+    now = [GENESIS + 0.0]
+    chain = EmbeddedChain(accounts=1, clock=lambda: now[0])
+    snapshot = chain.rpc("evm_snapshot", [])
+    chain.rpc("evm_setNextBlockTimestamp", [GENESIS + 1000])
+    for _ in range(2):
+        now[0] += 5000
+        chain.mine_if_behind()
+    assert int(chain.rpc("eth_blockNumber", []), 16) == 0
+    chain.rpc("evm_revert", [snapshot])
+    chain.mine_if_behind()
+    assert int(chain.rpc("eth_blockNumber", []), 16) == 1
 
 
 def test_revert_forgets_balances_code_logs_receipts_and_time(chain: EmbeddedChain) -> None:

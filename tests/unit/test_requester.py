@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from gavel.scenarios.job import small_setup
+from gavel.jobs import open_job
+from gavel.scenarios.job import small_job, small_setup
 from protocol.chain.client import Client
 from protocol.chain.embedded import EmbeddedChain, EmbeddedProvider, frozen_clock
 from protocol.errors import ChainError, GavelError, MalformedError, MismatchError, RefusedError, UsageError
@@ -105,6 +106,24 @@ def test_a_stale_node_is_refused_by_name() -> None:
     chain = EmbeddedChain(accounts=1, genesis_time=1_700_000_000, clock=frozen_clock)
     with pytest.raises(ChainError, match=r"latest block is [\d,]+ s old"):
         check_fresh(Client(EmbeddedProvider(chain)))
+
+
+def test_the_folder_of_a_job_that_the_board_refuses_is_gone_again(town: Town, tmp_path: Path) -> None:
+    contracts = town.contracts()
+    job = small_job(
+        chain_id=contracts.client.chain_id,
+        board=contracts.board.address_bytes,
+        requester=contracts.account,
+        expiry=contracts.client.now() + 10**6,
+    )
+    open_job(contracts, job, tmp_path / "first")
+    before = town.sent("requester")
+    with pytest.raises(RefusedError, match="job exists"):
+        open_job(contracts, job, tmp_path / "second")
+    # the approval was sent; the job was tried on the node, and not sent
+    assert town.sent("requester") == before + 1
+    assert [path.name for path in tmp_path.iterdir()] == ["first"]
+    contracts.token.send("approve", contracts.board.address, 0)
 
 
 def test_on_a_terminal_the_question_is_asked_and_no_is_no(town: Town, tmp_path: Path) -> None:

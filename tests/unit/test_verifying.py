@@ -169,15 +169,33 @@ def test_a_range_behind_a_wrong_state_says_that_it_trusts_it(folder: Path) -> No
 
 
 def test_a_range_needs_the_one_state_before_it(folder: Path) -> None:
-    _trained(_store(folder), segments=1)
-    assert "0 states after segment 2" in _refused(folder, UsageError, "--segments", "3:3")
+    source, store = _store(folder, "all"), _store(folder)
+    roots = _trained(source, segments=2)
+    state = source.load(2, roots[1])
+    assert state is not None
+    store.save(segments=2, root=roots[1], parent=roots[0], losses=[], state=state)
+    assert "0 states after segment 1" in _refused(folder, UsageError, "--segments", "2:2")
     _trained(_store(folder, "bad"), change=_flip(1, 0, 0), segments=1)
-    both = ("--store", str(folder / "checkpoints"), "--store", str(folder / "bad"))
+    both = ("--store", str(folder / "all"), "--store", str(folder / "bad"))
     assert "2 states after segment 1" in _refused(folder, UsageError, "--segments", "2:2", *both)
 
 
 def test_an_empty_store_verifies_nothing(folder: Path) -> None:
     assert "no checkpoint is stored there" in _refused(folder, UsageError)
+
+
+def test_a_range_in_which_nothing_is_stored_is_no_success(folder: Path) -> None:
+    _trained(_store(folder), segments=2)
+    assert "no checkpoint is stored there" in _refused(folder, UsageError, "--segments", "3:4")
+
+
+def test_a_list_of_more_segments_than_the_job_has_is_a_lie(folder: Path) -> None:
+    store = _store(folder)
+    roots = _trained(store)
+    state = store.load(4, roots[-1])
+    assert state is not None
+    store.save(segments=9, root=roots[-1], parent=bytes(32), losses=[], state=state)
+    assert "lists a state after segment 9 of a job of 4" in _refused(folder, MismatchError)
 
 
 def test_losses_that_lie_do_not_change_the_verdict(folder: Path) -> None:
