@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable
 from typing import Any, Final, NoReturn
 
@@ -24,6 +25,9 @@ MAX_ITEMS: Final = 1 << 20
 
 MAX_DEPTH: Final = 16
 """Of maps and arrays in one another."""
+
+_BRACKET: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
+"""A string, whose brackets do not count, or a bracket of JSON."""
 
 _PLAIN: Final = (bool, int, float, str, bytes)
 
@@ -95,6 +99,7 @@ def read_json(data: bytes, *, what: str, limit: int = MAX_BYTES) -> Any:
     if len(data) > limit:
         _refuse(what, f"it has {len(data):,} bytes, more than {limit:,}")
     try:
+        _check_depth(data)
         return json.loads(
             data.decode(), object_pairs_hook=_no_duplicates, parse_constant=_no_number, parse_float=_finite
         )
@@ -102,6 +107,16 @@ def read_json(data: bytes, *, what: str, limit: int = MAX_BYTES) -> Any:
         _refuse(what, str(error))
     except (ValueError, RecursionError) as error:
         _refuse(what, f"it is not JSON ({error})")
+
+
+def _check_depth(data: bytes) -> None:
+    """Refuse a text whose nesting would overflow the stack: some packages lift Python's own limit."""
+    depth = 0
+    for token in _BRACKET.finditer(data):
+        mark = token[0][:1]
+        depth += (mark in b"[{") - (mark in b"]}")
+        if depth > MAX_DEPTH:
+            raise MalformedError(f"it is nested more than {MAX_DEPTH} deep")
 
 
 def _checked(value: Any, depth: int, *, nan: bool) -> Any:

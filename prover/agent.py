@@ -20,7 +20,7 @@ from protocol.game.isolation import isolated
 from protocol.game.moves import Claim, Commit, Lease, Move, Post, Reclaim, Withdraw
 from protocol.game.openings import Openings
 from protocol.game.trace import HONEST, Hooks
-from protocol.game.view import UpdateInfo, UpdateStatus
+from protocol.game.view import DisputeStatus, UpdateInfo, UpdateStatus
 from protocol.job_folder import JobFolder
 from prover.defence import Defender, answers, freed
 from prover.engine.executor import Executor
@@ -175,7 +175,8 @@ class DefenderAgent(Agent):
         return sent or [move for move in self._collect() if self.send(move)]
 
     def _remember(self) -> None:
-        """Hand the trace the stored states that own updates start from and end with.
+        """Hand the trace the stored states that disputed segments of own updates start from, and no others:
+        a state may fill a good part of the memory, and reading it costs time that the answer waits for.
 
         Once an update that it was given states of is gone, these and all that was computed from them are
         dropped: what is posted in its place may start from others.
@@ -187,17 +188,21 @@ class DefenderAgent(Agent):
         for update in chain:
             if update.trainer != self._me.trainer or update.status != UpdateStatus.PENDING:
                 continue
-            if not self.view.disputes(update=update.update):
-                continue
-            for place, root in enumerate((update.first_state, *update.states)):
-                segments = update.first_segment + place
-                if (segments, root) in self._remembered:
+            before = (update.first_state, *update.states)
+            for segment in self._disputed(update):
+                root = before[segment - update.first_segment]
+                if (segment, root) in self._remembered:
                     continue
-                self._remembered[segments, root] = update.update
+                self._remembered[segment, root] = update.update
                 with isolated(self.trouble):  # a damaged file costs a replay, not the defence
-                    state = self._store.load(segments, root)
+                    state = self._store.load(segment, root)
                     if state is not None:
-                        self._trace.remember(min(segments * geometry.stride, geometry.steps), state)
+                        self._trace.remember(segment * geometry.stride, state)
+
+    def _disputed(self, update: UpdateInfo) -> set[int]:
+        """The segments of an update under dispute, counted from the start of the job."""
+        disputes = self.view.disputes(update=update.update)
+        return {dispute.segment for dispute in disputes if dispute.status == DisputeStatus.OPEN}
 
     def _collect(self) -> list[Move]:
         """Claims, reclaims, defence bonds and the withdrawal of what they credited."""

@@ -245,7 +245,7 @@ def test_no_room_stops_training_and_not_the_defence(world: World, monkeypatch: p
     _until(agent, lambda: len(world.posted()) == 4)
 
 
-def test_a_dispute_is_answered_between_two_steps(world: World) -> None:
+def test_a_dispute_is_answered_between_two_steps(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody with nothing accuses the first update while the second is trained."""
     stop = Flag()
     defender, agent = world.defender(), world.training(per_update=1)
@@ -265,7 +265,11 @@ def test_a_dispute_is_answered_between_two_steps(world: World) -> None:
     send_move(other, _open(me, update, 0, bytes(32)))
     stored = len(world.store.checkpoints())
     agent.turn()
+    loaded: list[int] = []
+    load = defender._store.load
+    monkeypatch.setattr(defender._store, "load", lambda n, root: loaded.append(n) or load(n, root))
     sent = defender.step()
+    assert loaded == [0]  # the state before the disputed segment, and no others
     assert any(isinstance(move, Commit) for move in sent)
     assert len(world.store.checkpoints()) == stored  # the segment that it is in is not at its end yet
     assert not stop.is_set()

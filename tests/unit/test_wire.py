@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 from contextlib import suppress
 from typing import Any
 
@@ -111,7 +112,7 @@ def test_limits_of_what_is_read_and_written() -> None:
         (b"[-Infinity]", "Infinity"),
         (b"1e999", "1e999"),
         (b"9" * 10_000, "not JSON"),
-        (b"[" * 100_000, "not JSON"),
+        (b"[" * 100_000, "nested more than"),
         (b"{} {}", "not JSON"),
         (b'"' + b"x" * 2000 + b'"', "more than 1,024"),
     ],
@@ -123,3 +124,16 @@ def test_malformed_json(text: bytes, why: str) -> None:
 
 def test_json_is_read() -> None:
     assert read_json(b'{"a": [1, 2.5, null]}', what="it") == {"a": [1, 2.5, None]}
+
+
+def test_json_nested_too_deep_is_refused_even_where_recursion_is_not_limited() -> None:
+    """Packages of the chain lift Python's limit, and the reader would overflow the stack."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(100_000)
+    try:
+        for text in (b"[" * 200_000, b'{"a":' * 100_000, b'["]]]]", ' + b"[" * 17, b'"\\"' + b"[" * 17):
+            with pytest.raises(MalformedError):
+                read_json(text, what="it")
+    finally:
+        sys.setrecursionlimit(limit)
+    assert read_json(b'["[[[[[[[[[[[[[[[[[[[[", "\\"[", {"{": 1}]', what="it") == ["[" * 20, '"[', {"{": 1}]
