@@ -214,9 +214,7 @@ def _stream(name: str, opened: Callable[[], IO[bytes]], size: int) -> _Reader:
     if columnwise and len(shape) > 1:
         raise UnsupportedError(f"column {name} is saved column by column; save np.ascontiguousarray of it")
     if math.prod(shape) * dtype.itemsize > size:
-        raise MalformedError(
-            f"column {name} has the shape {shape}, for which the file is short; save it again"
-        )
+        raise MalformedError(f"column {name} of shape {shape}: the file is too short for it; save it again")
 
     def chunks() -> _Chunks:
         with opened() as file:

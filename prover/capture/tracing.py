@@ -117,7 +117,7 @@ def trace_step(
     options = [torch.zeros((), dtype=torch.float64) for _ in schedule.values]
     fakes = [mode.from_tensor(t) for t in (*parameters, *buffers, *slots, *batch.values(), *options)]
     recorder = StepRecorder(run)
-    swap = _Swap(training, state, parameters, buffers, recorder, list(schedule.values), first=first)
+    swap = _Swap(training, state, parameters, buffers, recorder, schedule.values, first=first)
     try:
         recorded = make_fx(swap.traced_step, tracing_mode="fake", _allow_non_fake_inputs=True)(*fakes)
         _drop_profiler(recorded)
@@ -164,14 +164,15 @@ class _Swap:
         parameters: list[nn.Parameter],
         buffers: list[Tensor],
         recorder: StepRecorder,
-        options: list[Option],
+        options: Mapping[Option, Sequence[float]],
         *,
         first: bool,
     ) -> None:
         self._training = training
         self._first = first
         self._recorder = recorder
-        self._scheduled = options
+        self._scheduled = list(options)
+        self._values = options
         self._state = state
         numbers = {id(t): i for i, t in enumerate((*parameters, *buffers))}
         self._n_parameters = len(parameters)
@@ -221,10 +222,16 @@ class _Swap:
                     for slot, tensor in zip(self._state.slots, slots, strict=True)
                 ]
                 self._state.install(training, parameters, held)
-            for (group_number, key), option in zip(
+            for (number, key, place), option in zip(
                 self._scheduled, flat[len(flat) - len(self._scheduled) :], strict=True
             ):
-                training.optimizer.param_groups[group_number][key] = option.item()
+                group = training.optimizer.param_groups[number]
+                value: Any = option.item()
+                if all(self._values[number, key, place]):  # `if momentum != 0` has one answer then
+                    torch._check(value != 0)  # type: ignore[no-untyped-call]
+                if place is not None:
+                    value = (*group[key][:place], value, *group[key][place + 1 :])
+                group[key] = value
             for parameter in parameters:
                 parameter.grad = None
             loss = forward_backward(training, columns)

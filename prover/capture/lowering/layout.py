@@ -102,12 +102,12 @@ def unbind(c: Context, a: View, dim: int = 0) -> list[View]:
 
 
 def cat(c: Context, tensors: Sequence[View], dim: int = 0) -> View:
-    """Left to right: the words of the left part where the index is below its size, else the next tensor's."""
+    """Neighbours joined in pairs until one is left: the words of the left one below its size."""
     parts = [c.cast(t, c.dtype) for t in tensors if t.numel]
-    joined = parts[0]
-    for part in parts[1:]:
-        joined = _joined(c, joined, part, joined.axis(dim))
-    return joined
+    while len(parts) > 1:
+        pairs = [(parts[i], parts[i + 1]) for i in range(0, len(parts) - 1, 2)]
+        parts = [_joined(c, a, b, a.axis(dim)) for a, b in pairs] + parts[2 * len(pairs) :]
+    return parts[0]
 
 
 def stack(c: Context, tensors: Sequence[View], dim: int = 0) -> View:
