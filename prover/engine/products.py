@@ -36,6 +36,10 @@ _GATHER_COST = 2
 _SCATTER_COST = 4
 """Of writing words one by one, in the same measure."""
 
+_COPY_FROM = 64
+"""Rows from which columns are copied even if they lie side by side: far terms push each other out of the first
+cache."""
+
 _SUMS_MOST = 1 << 17
 """Binary64 totals that are in flight together: they stay in the second cache."""
 
@@ -130,7 +134,8 @@ class _Plan:
         )
         self.dense = _side_by_side(self._whole_groups(self.out_columns), tiles.LANES)
         columns = self._table(sizes[2], members[2], b.outer)
-        self.packed_right = not _side_by_side(columns, tiles.LANES)
+        self.side = _side_by_side(columns, tiles.LANES)
+        self.packed_right = not self.side or self.rows.size >= _COPY_FROM
         self.groups = np.concatenate(
             [self.columns[:: tiles.LANES], np.repeat(self.columns[-1:], tiles.SQUARED)]
         )
@@ -259,7 +264,8 @@ class _Product:
             wide if plan.widened else wide[matrix * packed : (matrix + 1) * packed],
             plan.batch_left[matrix], plan.rows, plan.left_terms, not plan.widened,
             norms[matrix * rows : (matrix + 1) * rows],
-            right, plan.batch_right[matrix], plan.columns, plan.groups, plan.right_terms, plan.packed_right,
+            right, plan.batch_right[matrix], plan.columns, plan.groups, plan.right_terms,
+            plan.packed_right, plan.side,
             self._factor, self._most, *piece.panels, *piece.tiles, own,
         )  # fmt: skip
         return own[:count]

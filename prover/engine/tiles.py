@@ -59,11 +59,9 @@ BLOCK: Final = 4
 
 _ZERO32: Final = np.float32(0.0)
 _RAMP: Final = np.arange(TERMS, dtype=np.int64)
-PANELS: Final = 64
+PANELS: Final = 16
 """Panels of rows that meet one tile of columns after another: they stay in the second cache."""
 
-_ROW_RAMP: Final = np.arange(ROWS, dtype=np.int64)
-_ROW_TERMS: Final = _RAMP * ROWS
 _BLOCK_RAMP: Final = np.array(
     [t * TERMS * COLUMNS + g * LANES for t in range(SQUARED // GROUPS) for g in range(GROUPS)], np.int64
 )
@@ -120,39 +118,54 @@ def _add_to(b: Any, target: Any, vectors: list[Any]) -> None:
         b.store(b.fadd(b.load(place, align=8), vector), place, align=8)
 
 
-@_intrinsic
-def _multiply_tile(
-    _context: Any, _left: Any, _rows: Any, _left_terms: Any, _right: Any, _groups: Any, _right_terms: Any,
-    _count: Any, _total: Any,
-) -> Any:  # fmt: skip
-    """total[ROWS, COLUMNS] += left[row + term] * right[column + term], summed over count terms first.
+def _tile_multiplier(*, packed: bool) -> Any:
+    """What adds left[row + term] * right[column + term] to total[ROWS, COLUMNS], summed over the terms first.
 
-    All arguments are addresses but for the count: float64 left and total, float32 right, int64 tables.
+    Its arguments are the addresses of left (float64), rows, left terms (int64), right (float32), groups,
+    right terms (int64), the count, and the address of the total (float64). With ``packed`` the left operand
+    lies as `pack_rows` leaves it, and its two tables are not read.
     """
 
-    def generate(context: Any, b: Any, _signature: Any, values: Any) -> Any:
-        kinds = (_DOUBLE, _I64, _I64, _FLOAT, _I64, _I64)
-        a, row_table, a_terms, c, group_table, c_terms = (
-            _pointer(b, value, kind) for value, kind in zip(values[:6], kinds, strict=True)
-        )
-        row_at = [b.gep(a, [_entry(b, row_table, _I64(i))]) for i in range(ROWS)]
-        group_at = [b.gep(c, [_entry(b, group_table, _I64(g))]) for g in range(GROUPS)]
+    @_intrinsic
+    def multiply_tile(
+        _context: Any, _left: Any, _rows: Any, _left_terms: Any, _right: Any, _groups: Any, _right_terms: Any,
+        _count: Any, _total: Any,
+    ) -> Any:  # fmt: skip
+        def generate(context: Any, b: Any, _signature: Any, values: Any) -> Any:
+            kinds = (_DOUBLE, _I64, _I64, _FLOAT, _I64, _I64)
+            a, row_table, a_terms, c, group_table, c_terms = (
+                _pointer(b, value, kind) for value, kind in zip(values[:6], kinds, strict=True)
+            )
+            group_at = [b.gep(c, [_entry(b, group_table, _I64(g))]) for g in range(GROUPS)]
+            row_at = [] if packed else [b.gep(a, [_entry(b, row_table, _I64(i))]) for i in range(ROWS)]
 
-        def body(term: Any, sums: list[Any]) -> list[Any]:
-            a_term, c_term = _entry(b, a_terms, term), _entry(b, c_terms, term)
-            numbers = [_load_group(b, at, c_term) for at in group_at]
-            new = []
-            for i in range(ROWS):
-                factor = _splat(b, _entry(b, row_at[i], a_term))
-                for g in range(GROUPS):
-                    product = b.fmul(factor, numbers[g], flags=_MAY_FUSE)
-                    new.append(b.fadd(product, sums[i * GROUPS + g], flags=_MAY_FUSE))
-            return new
+            def body(term: Any, sums: list[Any]) -> list[Any]:
+                if packed:
+                    start = b.gep(a, [b.mul(term, _I64(ROWS))])
+                    left = [b.gep(start, [_I64(i)]) for i in range(ROWS)]
+                else:
+                    a_term = _entry(b, a_terms, term)
+                    left = [b.gep(row, [a_term]) for row in row_at]
+                c_term = _entry(b, c_terms, term)
+                numbers = [_load_group(b, at, c_term) for at in group_at]
+                new = []
+                for i in range(ROWS):
+                    factor = _splat(b, b.load(left[i]))
+                    for g in range(GROUPS):
+                        product = b.fmul(factor, numbers[g], flags=_MAY_FUSE)
+                        new.append(b.fadd(product, sums[i * GROUPS + g], flags=_MAY_FUSE))
+                return new
 
-        _add_to(b, _pointer(b, values[7], _DOUBLE), _over_terms(b, values[6], ROWS * GROUPS, body))
-        return context.get_dummy_value()
+            _add_to(b, _pointer(b, values[7], _DOUBLE), _over_terms(b, values[6], ROWS * GROUPS, body))
+            return context.get_dummy_value()
 
-    return types.void(*[types.intp] * 8), generate
+        return types.void(*[types.intp] * 8), generate
+
+    return multiply_tile
+
+
+_multiply_packed: Final = _tile_multiplier(packed=True)
+_multiply_lying: Final = _tile_multiplier(packed=False)
 
 
 @_intrinsic
@@ -300,7 +313,8 @@ def row_norms(
 def multiply(  # noqa: C901
     out: Array, out_base: Any, out_rows: Array, out_columns: Array, dense: bool,
     left: Array, left_base: Any, rows: Array, left_terms: Array, packed_left: bool, row_norms_: Array,
-    right: Array, right_base: Any, columns: Array, groups: Array, right_terms: Array, packed_right: bool,
+    right: Array, right_base: Any, columns: Array, groups: Array, right_terms: Array,
+    packed_right: bool, side: bool,
     factor: float, most: Any, first_panel: Any, last_panel: Any, first_tile: Any, last_tile: Any,
     flagged: Array,
 ) -> Any:  # fmt: skip
@@ -320,7 +334,8 @@ def multiply(  # noqa: C901
         row_norms_: float64, of all rows up to whole panels.
         right: float32 at right_base + columns[column] + right_terms[term]; columns up to whole tiles, the
             last one repeated; groups: int64, columns[::LANES] and SQUARED more of no matter.
-        packed_right: copy it first, for columns of a group that do not lie side by side.
+        packed_right: copy it first; side: whether the columns of each group lie side by side, which they must
+            if it is not copied.
         most: tiles that go through the terms together, a multiple of BLOCK.
         first_panel, last_panel, first_tile, last_tile: what to compute.
         flagged: int64, receives places in ``out``.
@@ -348,7 +363,7 @@ def multiply(  # noqa: C901
         for start in range(0, count, TERMS):
             size = min(np.int64(TERMS), count - start)
             if packed_right:
-                _pack_columns(block, right, right_base, columns, right_terms, tile, width, start, size)
+                _pack_columns(block, right, right_base, columns, right_terms, tile, width, start, size, side)
             for t in range(0, width, SQUARED // GROUPS):
                 if packed_right:
                     c_at = block_at + 4 * t * TERMS * COLUMNS
@@ -367,13 +382,13 @@ def multiply(  # noqa: C901
                         g_at, c_terms = groups_at + 8 * (tile + t) * GROUPS, right_terms_at + 8 * start
                     for panel in range(near, min(near + PANELS, panels)):
                         p = first_panel + panel
+                        target = sums_at + 8 * (panel * width + t) * TILE
+                        r_at, a_terms = rows_at + 8 * p * ROWS, left_terms_at + 8 * start
                         if packed_left:
                             a_at = left_at + 8 * (p * count + start) * ROWS
-                            r_at, a_terms = _ROW_RAMP.ctypes.data, _ROW_TERMS.ctypes.data
+                            _multiply_packed(a_at, r_at, a_terms, c_at, g_at, c_terms, size, target)
                         else:
-                            a_at, r_at, a_terms = left_at, rows_at + 8 * p * ROWS, left_terms_at + 8 * start
-                        target = sums_at + 8 * (panel * width + t) * TILE
-                        _multiply_tile(a_at, r_at, a_terms, c_at, g_at, c_terms, size, target)
+                            _multiply_lying(left_at, r_at, a_terms, c_at, g_at, c_terms, size, target)
         for j in range(width * COLUMNS):
             norms[j] = math.sqrt(norms[j])
         for panel in range(panels):
@@ -395,16 +410,45 @@ def multiply(  # noqa: C901
                         high = np.float32(sums[at + j] + e)
                         word = place + out_columns[column + j]
                         out[word] = np.float32(low + _ZERO32).view(np.uint32)
-                        if low != high:
+                        if low == high:
+                            continue
+                        lies = left_base + rows[row]
+                        if packed_left:
+                            lies = (first_panel + panel) * count * ROWS + i
+                        if (
+                            sums[at + j] == 0.0
+                            and e < math.inf
+                            and _no_product(
+                                left, lies, left_terms, packed_left,
+                                right, right_base + columns[column + j], right_terms,
+                            )
+                        ):  # fmt: skip
+                            out[word] = np.uint32(0)
+                        else:
                             flagged[flags] = word
                             flags += 1
     return flags
 
 
 @kernel
+def _no_product(
+    left: Array, left_at: Any, left_terms: Array, packed_left: bool, right: Array, right_at: Any, terms: Array
+) -> Any:
+    """Whether every product of a dot product of finite numbers is zero: its sum is then exactly +0 (N-2).
+
+    Sparse gradients are full of these, and their bound is not zero.
+    """
+    for k in range(terms.size):
+        a = left[left_at + k * ROWS] if packed_left else left[left_at + left_terms[k]]
+        if a != 0.0 and right[right_at + terms[k]] != 0.0:
+            return False
+    return True
+
+
+@kernel
 def _pack_columns(
     block: Array, right: Array, base: Any, columns: Array, terms: Array, tile: Any, width: Any,
-    start: Any, size: Any,
+    start: Any, size: Any, side: bool,
 ) -> None:  # fmt: skip
     """Copy some terms of some tiles of columns side by side: float32[width, TERMS, COLUMNS]."""
     for t in range(width):
@@ -412,5 +456,11 @@ def _pack_columns(
         for k in range(size):
             target = block[(t * TERMS + k) * COLUMNS : (t * TERMS + k + 1) * COLUMNS]
             place = base + terms[start + k]
-            for j in range(COLUMNS):
-                target[j] = right[own[j] + place]
+            if side:
+                for g in range(GROUPS):
+                    piece = right[own[g * LANES] + place : own[g * LANES] + place + LANES]
+                    for j in range(LANES):
+                        target[g * LANES + j] = piece[j]
+            else:
+                for j in range(COLUMNS):
+                    target[j] = right[own[j] + place]
