@@ -151,10 +151,13 @@ class MapStep(Step):
         piece = out[start:stop]
         flagged = np.empty(stop - start if self.flags else 0, np.int64)
         count = self._kernel(piece, *operands, layout, self.op, flagged)
-        for position in flagged[:count]:
-            words = [int(o[_address(layout, q, int(position))]) for q, o in enumerate(operands)]
-            piece[position] = apply(self.op, *words)
         if count:
+            # Only scalar functions flag, at few words of all (specs/certificates): each is answered once, so
+            # a tensor full of them does not go through the reference element by element.
+            where = flagged[:count]
+            words, places = np.unique(operands[0][_addresses(layout, where)], return_inverse=True)
+            answers = [apply(self.op, word) for word in words.tolist()]
+            piece[where] = np.array(answers, np.uint32)[places]
             self._runtime.flags[self.node, REFERENCE] += count
 
 
@@ -234,11 +237,11 @@ class ReferenceStep(Step):
         )
 
 
-def _address(layout: Layout, operand: int, position: int) -> int:
-    """Address that an operand of a map kernel has at one position of the nest."""
-    at = kernels.MAP_OPERANDS + operand * kernels.MAP_OPERAND_WIDTH
-    address = int(layout[at])
+def _addresses(layout: Layout, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Addresses that the first operand of a map kernel has at positions of the nest."""
+    at = kernels.MAP_OPERANDS
+    rest, addresses = positions, np.full(positions.size, layout[at], np.int64)
     for d in range(int(layout[0]) - 1, -1, -1):
-        position, index = divmod(position, int(layout[kernels.MAP_SIZES + d]))
-        address += index * int(layout[at + 1 + d])
-    return address
+        rest, index = np.divmod(rest, layout[kernels.MAP_SIZES + d])
+        addresses += index * layout[at + 1 + d]
+    return addresses
