@@ -12,6 +12,7 @@ from prover.capture.lowering import (
     losses,
     normalisation,
     pointwise,
+    pooling,
     random,
     reductions,
 )
@@ -26,6 +27,7 @@ RULES: Final[dict[str, Rule]] = merged(
     indexing.RULES,
     normalisation.RULES,
     convolution.RULES,
+    pooling.RULES,
     random.RULES,
 )
 """Rule of every operator that has a formula, by its full name."""
