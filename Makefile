@@ -1,10 +1,10 @@
-# `make demo` runs the main job; `make test` everything that CI runs. Both set up .venv first.
+# `make demo` runs the main job; `make test` all tests; CI runs those and `make certify`. All set up .venv first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test check format lint types bench snapshots clean
+.PHONY: setup demo test certify check format lint types bench snapshots clean
 
 setup: $(STAMP)
 
@@ -19,6 +19,9 @@ demo: setup
 
 test: check
 	$(BIN)/python -m pytest -n 2
+
+certify: setup
+	$(BIN)/gavel certify all
 
 check: format lint types
 

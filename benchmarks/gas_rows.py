@@ -40,7 +40,7 @@ def games() -> Rows:
         deployer = evm.account(0)
         token = evm.deploy("BondToken", 10**30)
         board = evm.deploy("JobBoard", token.address, SCHEDULED_GAS)
-        verifier = evm.deploy("StepVerifier")
+        verifier = evm.deploy_judge("StepVerifier")
         court = evm.deploy("Court", board.address, verifier.address)
         board.call("bind", court.address)
         rows["JobBoard", "bind"].append(board.gas)
@@ -67,7 +67,7 @@ def full_lists() -> Sequence[tuple[str, int]]:
 def leaves() -> Iterator[tuple[str, int, int]]:
     """For every kind of leaf its name, the bytes of its witness, and the gas of its proof."""
     evm = GasEvm()
-    court, verifier = evm.deploy("CourtMock"), evm.deploy("StepVerifier")
+    court, verifier = evm.deploy("CourtMock"), evm.deploy_judge("StepVerifier")
     for name, challenge in leaf_kinds():
         court.call("set_context", astuple(challenge.context))
         witness = challenge.witness()

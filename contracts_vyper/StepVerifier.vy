@@ -16,10 +16,17 @@
 from contracts_vyper.commitments import merkle
 from contracts_vyper.interfaces import ICourtContext
 from contracts_vyper.numerics import accumulator
+from contracts_vyper.numerics import expression
+from contracts_vyper.numerics import functions
 from contracts_vyper.program import descriptor
 from contracts_vyper.program import evaluation
 from contracts_vyper.program import schedule
 from contracts_vyper.program import stream
+
+initializes: functions
+initializes: expression[functions := functions]
+initializes: evaluation[expression := expression]
+exports: functions.scalar_functions
 
 TENSOR: constant(uint256) = 3
 PAGE: constant(uint256) = 4
@@ -32,6 +39,14 @@ DESCRIPTOR_BYTES: constant(uint256) = 1024
 ACCUMULATOR_BYTES: constant(uint256) = 97
 MAX_WITNESS: constant(uint256) = 98304
 MAX_OPENING: constant(uint256) = 2048
+
+
+@deploy
+def __init__(at: address):
+    """
+    @param at The contract `ScalarFunctions`.
+    """
+    functions.__init__(at)
 
 
 @external

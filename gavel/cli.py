@@ -10,6 +10,7 @@ from typing import Final
 
 import click
 
+from gavel.commands.certify import certify
 from gavel.commands.chain import deploy, devnet
 from gavel.commands.demo import demo
 from gavel.commands.doctor import doctor
@@ -54,6 +55,7 @@ for command in (
     watch,
     status,
     verify,
+    certify,
     doctor,
 ):
     cli.add_command(command)

@@ -119,6 +119,10 @@ def capture_job(
         columns=setup.columns,
         batch=batch,
         steps=steps,
+        scheduler=setup.scheduler,
+        accumulate=setup.accumulate,
+        after_backward=setup.after_backward,
+        noise_seed=setup.noise_seed,
     )
     program = captured.program
     check_program(program)
@@ -132,7 +136,14 @@ def capture_job(
         return executor.run(state, step).outputs
 
     check_against_eager(
-        captured, module=setup.module, loss=setup.loss, optimizer=setup.optimizer, run_step=run_step
+        captured,
+        module=setup.module,
+        loss=setup.loss,
+        optimizer=setup.optimizer,
+        run_step=run_step,
+        scheduler=setup.scheduler,
+        accumulate=setup.accumulate,
+        after_backward=setup.after_backward,
     )
     program_root, inputs_root, genesis = commit(
         program, captured.inputs, captured.state, h, input_height(program)

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
 
-    from prover.capture.isolation import Loss, OptimizerFactory
+    from prover.capture.isolation import AfterBackward, Loss, OptimizerFactory
+    from prover.capture.schedules import SchedulerFactory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,12 +30,20 @@ class TrainingSetup:
         loss: ``nn.CrossEntropyLoss()`` or a function of (output, target) that returns one element.
         optimizer: over the module's parameters, or what makes one from them, such as ``torch.optim.Adam``.
         columns: the whole dataset, name -> [N, ...]; the last one is the target.
+        scheduler: makes a learning-rate scheduler for the optimizer, stepped after every training step.
+        accumulate: parts of a batch whose gradients are added before the optimizer steps.
+        after_backward: called with the parameters before the optimizer steps, to clip gradients.
+        noise_seed: of the random numbers that the step draws, such as dropout's.
     """
 
     module: nn.Module
     loss: Loss
     optimizer: Optimizer | OptimizerFactory
     columns: Mapping[str, Any]
+    scheduler: SchedulerFactory | None = None
+    accumulate: int = 1
+    after_backward: AfterBackward | None = None
+    noise_seed: int = 0
 
 
 def load_object(place: str) -> Any:

@@ -8,20 +8,35 @@
 
 from contracts_vyper.numerics import accumulator
 from contracts_vyper.numerics import expression
+from contracts_vyper.numerics import functions
 from contracts_vyper.numerics import primitives
+from contracts_vyper.numerics import scalar
+
+initializes: functions
+initializes: expression[functions := functions]
+
+
+@deploy
+def __init__(at: address):
+    """
+    @param at The contract `ScalarFunctions`.
+    """
+    functions.__init__(at)
 
 
 @external
 @pure
 def apply(op: uint256, a: uint256, b: uint256, c: uint256) -> uint256:
     """
-    @notice `primitives.apply`.
+    @notice `primitives.apply`, or `scalar.evaluate` for a scalar function.
     """
+    if primitives.is_scalar_function(op):
+        return scalar.evaluate(op, a)
     return primitives.apply(op, a, b, c)
 
 
 @external
-@pure
+@view
 def map_word(code: bytes32, n_code: uint256, n_leaves: uint256, words: uint256[4]) -> uint256:
     """
     @notice `expression.map_word`.

@@ -9,7 +9,10 @@
 
 from contracts_vyper.numerics import accumulator
 from contracts_vyper.numerics import float32
+from contracts_vyper.numerics import functions
 from contracts_vyper.numerics import primitives
+
+uses: functions
 
 MAX_CODE: constant(uint256) = 32
 MAX_LEAVES: constant(uint256) = 4
@@ -17,7 +20,7 @@ MAX_STACK: constant(uint256) = 8
 
 
 @internal
-@pure
+@view
 def map_word(code: bytes32, n_code: uint256, n_leaves: uint256, words: uint256[4]) -> uint256:
     """
     @notice The word that a node with fold *none* writes (N-8); 0 if its code is malformed.
@@ -38,6 +41,8 @@ def map_word(code: bytes32, n_code: uint256, n_leaves: uint256, words: uint256[4
     op: uint256 = packed >> 248
     if primitives.arity(op) != n_pushes:
         return 0
+    if primitives.is_scalar_function(op):
+        return functions.evaluate(op, operands[0])
     return primitives.apply(op, operands[0], operands[1], operands[2])
 
 

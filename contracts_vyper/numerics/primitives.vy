@@ -3,17 +3,17 @@
 """
 @title Every primitive on words
 @license Apache-2.0
-@notice The table of primitives of specs/numerics.md.
+@notice The table of primitives of specs/numerics.md, without the scalar functions (functions.vy).
 """
 
 from contracts_vyper.numerics import float32
-from contracts_vyper.numerics import scalar
 
 # Operands of primitive op, two bits each from bit 2 * op; 0 is no primitive.
 ARITIES: constant(uint256) = (
-    (170 << 32) + (165 << 40) + (21 << 48) + (1 << 62)  # ADD SUB MUL DIV, NEG ABS MAX MIN, SQRT EXP LOG, COPY
-    + (42 << 64) + (7 << 80)  # EQ LT LE, SELECT I2F
-    + (10922 << 96)  # IADD ISUB IMUL IEQ ILT IAND IOR
+    (170 << 32) + (165 << 40)  # ADD SUB MUL DIV, NEG ABS MAX MIN
+    + (21845 << 48)  # SQRT EXP LOG RSQRT, EXPM1 LOG1P TANH COPY
+    + (106 << 64) + (21 << 72) + (7 << 80)  # EQ LT LE SIGMOID, ERF SIN COS, SELECT I2F
+    + (174762 << 96)  # IADD ISUB IMUL IEQ ILT IAND IOR IXOR ISHR
 )
 
 
@@ -30,25 +30,28 @@ def arity(op: uint256) -> uint256:
 
 @internal
 @pure
+def is_scalar_function(op: uint256) -> bool:
+    """
+    @notice Whether a primitive is a function of one float word that functions.vy evaluates.
+    """
+    return (op >= 24 and op < 31) or (op >= 35 and op < 39)
+
+
+@internal
+@pure
 def apply(op: uint256, a: uint256, b: uint256, c: uint256) -> uint256:
     """
     @notice One primitive on words, operands as the table of specs/numerics.md orders them.
-    @param op A code of the table, so that its arity is not 0.
+    @param op A code of the table, so that its arity is not 0, and not a scalar function.
     """
     if op >= 40:  # 0x28: word and integer primitives
         return self._apply_integer(op, a, b, c)
     if op == 31:  # COPY
         return a
-    if op == 25:
-        return scalar.exp_word(a)
-    if op == 26:
-        return scalar.log_word(a)
     if op == 20:  # NEG
         return float32.canonical(a ^ float32.SIGN)
     if op == 21:  # ABS
         return float32.canonical(a & float32.SIZE)
-    if op == 24:
-        return scalar.sqrt_word(a)
     if op == 18:
         return float32.round_exact(float32.exact_product(a, b))
     x: uint256 = float32.exact_word(a)
@@ -85,6 +88,10 @@ def _apply_integer(op: uint256, a: uint256, b: uint256, c: uint256) -> uint256:
         return a & b
     if op == 54:  # IOR
         return a | b
+    if op == 55:  # IXOR
+        return a ^ b
+    if op == 56:  # ISHR
+        return a >> (b & 31)
     return 0
 
 

@@ -21,6 +21,8 @@ from contracts_vyper.program import descriptor
 from contracts_vyper.program import schedule
 from contracts_vyper.program import stream
 
+uses: expression
+
 MAX_LOOPS: constant(uint256) = 8
 MAX_LEAVES: constant(uint256) = 4
 MAX_RANK: constant(uint256) = 4

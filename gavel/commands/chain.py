@@ -61,7 +61,7 @@ def devnet(port: int, accounts: int, block_time: float) -> None:
     help=f"Send {HANDED_OUT // 10**18:,} of the new token to an address; may be repeated.",
 )
 def deploy(rpc: str, key_file: Path | None, out: Path, token: str | None, give: tuple[str, ...]) -> None:
-    """Deploy bond token, step verifier, job board and court, and write their addresses to a file."""
+    """Deploy bond token, scalar functions, step verifier, board and court, and write where they are."""
     from protocol.chain import deployment
     from protocol.chain.client import Client
     from protocol.errors import UsageError

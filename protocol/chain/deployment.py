@@ -1,4 +1,4 @@
-"""The four contracts of a deployment: putting them on a chain, naming them in a file, checking them (A-1)."""
+"""The five contracts of a deployment: putting them on a chain, naming them in a file, checking them (A-1)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from protocol.wire import read_json
 
 FORMAT: Final = "gavel deployment 1"
 MAX_BYTES: Final = 1 << 16
-NAMES: Final = ("token", "verifier", "board", "court")
+NAMES: Final = ("token", "functions", "verifier", "board", "court")
 DEPLOYMENT_GAS: Final = 12_000_000
 SCHEDULED_GAS: Final = 11_000_000
 """Gas that one side of a worst-case dispute may need (M-1): the dearest proof (8 M) and its other moves."""
@@ -35,13 +35,14 @@ class Deployment:
     Attributes:
         chain_id: of the chain that they are on.
         block: number of a block before their first transaction; logs are read from there.
-        token, verifier, board, court: checksummed addresses.
+        token, functions, verifier, board, court: checksummed addresses; `functions` is `ScalarFunctions`.
         code: sha256 of each contract's code on chain, hexadecimal, by the same names.
     """
 
     chain_id: int
     block: int
     token: str
+    functions: str
     verifier: str
     board: str
     court: str
@@ -98,6 +99,7 @@ class Contracts:
     client: Client
     deployment: Deployment
     token: Contract
+    functions: Contract
     verifier: Contract
     board: Contract
     court: Contract
@@ -109,6 +111,7 @@ class Contracts:
             client=client,
             deployment=deployment,
             token=Contract(client, "BondToken", deployment.token),
+            functions=Contract(client, "ScalarFunctions", deployment.functions),
             verifier=Contract(client, "StepVerifier", deployment.verifier),
             board=Contract(client, "JobBoard", deployment.board),
             court=Contract(client, "Court", deployment.court),
@@ -145,6 +148,7 @@ class Contracts:
             "court of the board": (self.board.view("court"), self.court),
             "board of the court": (self.court.view("board"), self.board),
             "verifier of the court": (self.court.view("verifier"), self.verifier),
+            "functions of the verifier": (self.verifier.view("scalar_functions"), self.functions),
         }
         for what, (found, expected) in wiring.items():
             if found != expected.address_bytes:
@@ -174,7 +178,7 @@ def deploy(
     scheduled_gas: int = SCHEDULED_GAS,
     supply: int = TOKEN_SUPPLY,
 ) -> Contracts:
-    """Deploy verifier, board and court, and a bond token unless one is given, from the client's account.
+    """Deploy all from the client's account: functions, verifier, board, court; a token unless one is given.
 
     Args:
         client: with a key whose account has coins for about 20 M gas.
@@ -187,11 +191,18 @@ def deploy(
     """
     block = client.block_number()
     token = token or _create(client, "BondToken", supply)
-    verifier = _create(client, "StepVerifier")
+    functions = _create(client, "ScalarFunctions")
+    verifier = _create(client, "StepVerifier", functions)
     board = _create(client, "JobBoard", token, scheduled_gas)
     court = _create(client, "Court", board, verifier)
     Contract(client, "JobBoard", board).send("bind", court)
-    addresses = {"token": token, "verifier": verifier, "board": board, "court": court}
+    addresses = {
+        "token": token,
+        "functions": functions,
+        "verifier": verifier,
+        "board": board,
+        "court": court,
+    }
     code = {
         name: sha256(client.code(to_checksum_address(address))).hexdigest()
         for name, address in addresses.items()

@@ -8,7 +8,7 @@ from typing import Final
 from protocol.game.refusal import Refusal
 
 _TERMS: Final = "change the job's terms and open it again; nothing was taken"
-_DEPLOY: Final = "deploy again with `gavel deploy`, which binds the four contracts to each other"
+_DEPLOY: Final = "deploy again with `gavel deploy`, which binds the five contracts to each other"
 
 BOARD: Final[Mapping[str, Refusal]] = {
     "board: no token": Refusal("M-1", "deployment: the token is an address without code", _DEPLOY),

@@ -68,4 +68,13 @@ PROOFS: Final[Mapping[str, Refusal]] = {
     "merkle: children not a power of two": Refusal("C-3", "a list of children that no tree has", _WITNESS),
     "merkle: more than 256 children": Refusal("C-3", "a list of more than 256 children", _WITNESS),
     "accumulator: length": Refusal("N-12", "an accumulator has 97 bytes", "bring all of it"),
+    "functions: no contract": Refusal(
+        "B-5, U-1",
+        "deployment of the verifier: the scalar functions are at an address without code",
+        "deploy ScalarFunctions first",
+    ),
+    "scalar: no such function": Refusal(
+        "N-15", "the code is no scalar function's", "ask for one of the table of primitives"
+    ),
+    "scalar: not a word": Refusal("N-15", "the argument is not below 2^32", "ask with a word"),
 }

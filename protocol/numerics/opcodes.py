@@ -24,10 +24,18 @@ class Op(IntEnum):
     SQRT = 0x18
     EXP = 0x19
     LOG = 0x1A
+    RSQRT = 0x1B
+    EXPM1 = 0x1C
+    LOG1P = 0x1D
+    TANH = 0x1E
     COPY = 0x1F
     EQ = 0x20
     LT = 0x21
     LE = 0x22
+    SIGMOID = 0x23
+    ERF = 0x24
+    SIN = 0x25
+    COS = 0x26
     SELECT = 0x28
     I2F = 0x29
     IADD = 0x30
@@ -37,6 +45,8 @@ class Op(IntEnum):
     ILT = 0x34
     IAND = 0x35
     IOR = 0x36
+    IXOR = 0x37
+    ISHR = 0x38
 
 
 class Fold(IntEnum):
@@ -59,7 +69,22 @@ MAX_STACK = 8
 
 LEAVES = (Op.LEAF0, Op.LEAF1, Op.LEAF2, Op.LEAF3)
 
-_UNARY = (Op.NEG, Op.ABS, Op.SQRT, Op.EXP, Op.LOG, Op.COPY, Op.I2F)
+SCALAR_FUNCTIONS = (
+    Op.SQRT,
+    Op.EXP,
+    Op.LOG,
+    Op.RSQRT,
+    Op.EXPM1,
+    Op.LOG1P,
+    Op.TANH,
+    Op.SIGMOID,
+    Op.ERF,
+    Op.SIN,
+    Op.COS,
+)
+"""Functions of one float word (N-15); on chain they have a contract of their own."""
+
+_UNARY = (Op.NEG, Op.ABS, Op.COPY, Op.I2F, *SCALAR_FUNCTIONS)
 
 ARITY: MappingProxyType[int, int] = MappingProxyType(
     {op: 0 if op in LEAVES else 1 if op in _UNARY else 3 if op is Op.SELECT else 2 for op in Op}

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from protocol.errors import MalformedError
 from protocol.numerics.opcodes import Op
-from protocol.numerics.scalar import exp_word, log_word, sqrt_word
+from protocol.numerics.scalar import SCALARS
 from protocol.numerics.words import (
     MASK,
     NAN,
@@ -135,11 +135,9 @@ _UNARY: MappingProxyType[int, Callable[[int], int]] = MappingProxyType(
     {
         Op.NEG: _neg,
         Op.ABS: _abs,
-        Op.SQRT: sqrt_word,
-        Op.EXP: exp_word,
-        Op.LOG: log_word,
         Op.COPY: lambda a: a,
         Op.I2F: lambda a: round_dyadic(signed(a), 0),
+        **SCALARS,
     }
 )
 
@@ -161,5 +159,7 @@ _BINARY: MappingProxyType[int, Callable[[int, int], int]] = MappingProxyType(
         Op.ILT: lambda a, b: int(signed(a) < signed(b)),
         Op.IAND: lambda a, b: a & b,
         Op.IOR: lambda a, b: a | b,
+        Op.IXOR: lambda a, b: a ^ b,
+        Op.ISHR: lambda a, b: a >> (b % 32),
     }
 )

@@ -1,20 +1,37 @@
-"""Square root, exponential and natural logarithm, correctly rounded (N-1, N-5).
+"""The scalar functions, correctly rounded (N-1, N-5, N-15).
 
-The root is exact integer arithmetic. exp and log compute an interval that holds the exact result, in fixed
-point with `bits` fractional bits, and take more bits until both its ends round to the same word. That ends:
-except at exp(0) and log(1), which are answered first, the result is transcendental, so it is no boundary
-between two words.
-
-Intervals are (value, error) in units of 2**-bits: the exact number lies within value +- error.
+Roots are exact integer arithmetic. The others compute an interval that holds the exact result, in fixed point
+with `bits` fractional bits, and take more bits until both its ends round to the same word. That ends: except
+at arguments that are answered first, the result is transcendental (N-15), so it is no boundary between two
+words.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import isqrt
+from types import MappingProxyType
+from typing import Final
 
-from protocol.numerics.words import NAN, NEG_INF, ONE, POS_INF, canonical, decode, is_negative, round_dyadic
+from protocol.numerics import intervals
+from protocol.numerics.intervals import shifted
+from protocol.numerics.opcodes import Op
+from protocol.numerics.words import (
+    NAN,
+    NEG_INF,
+    ONE,
+    POS_INF,
+    SIGN,
+    canonical,
+    decode,
+    is_infinite,
+    is_negative,
+    round_dyadic,
+)
 
 _FIRST_BITS = 64
+_HALF: Final = 0x3F000000
+_MINUS_ONE: Final = ONE | SIGN
 
 
 def sqrt_word(word: int) -> int:
@@ -31,6 +48,21 @@ def sqrt_word(word: int) -> int:
     return round_dyadic(root << 1 | (root * root != square), (exponent - shift) // 2 - 1)
 
 
+def rsqrt_word(word: int) -> int:
+    """1 over the square root of a float word."""
+    word = canonical(word)
+    if word in (0, NAN, POS_INF):
+        return {0: POS_INF, NAN: NAN, POS_INF: 0}[word]
+    if is_negative(word):
+        return NAN
+    mantissa, exponent = decode(word)
+    shift = 128 + (exponent & 1)
+    # The integer root of an integer quotient is that of the quotient itself.
+    root = isqrt((1 << shift) // mantissa)
+    inexact = root * root * mantissa != 1 << shift
+    return round_dyadic(root << 1 | inexact, -(exponent + shift) // 2 - 1)
+
+
 def exp_word(word: int) -> int:
     """e to the power of a float word."""
     word = canonical(word)
@@ -38,21 +70,32 @@ def exp_word(word: int) -> int:
         return word
     if word == 0:
         return ONE
-    if word == NEG_INF:
-        return 0
-    mantissa, exponent = decode(word)
-    whole = mantissa >> -exponent if exponent < 0 else mantissa << exponent  # floor of the argument
+    whole = _whole(word)
     if whole >= 89:  # e**89 > 2**128
         return POS_INF
     if whole < -104:  # e**-104 < 2**-150, half of the least subnormal
         return 0
-    bits = _FIRST_BITS
-    while True:
-        value, error, power = _exp(mantissa, exponent, bits)
-        low, high = (round_dyadic(end, power - bits) for end in (value - error, value + error))
-        if low == high:
-            return low
-        bits *= 2
+    mantissa, exponent = decode(word)
+    return _decided(lambda bits: _exp(mantissa, exponent, bits))
+
+
+def expm1_word(word: int) -> int:
+    """e to the power of a float word, less 1."""
+    word = canonical(word)
+    if word in (0, NAN, POS_INF):
+        return word
+    whole = _whole(word)
+    if whole >= 89:
+        return POS_INF
+    if whole < -104:
+        return _MINUS_ONE
+    mantissa, exponent = decode(word)
+
+    def interval(bits: int) -> tuple[int, int, int]:
+        value, error, _ = _exp(mantissa, exponent, bits, relative=False)
+        return value - (1 << bits), error, -bits
+
+    return _decided(interval)
 
 
 def log_word(word: int) -> int:
@@ -67,62 +110,145 @@ def log_word(word: int) -> int:
     if word == ONE:
         return 0
     mantissa, exponent = decode(word)
+    return _decided(lambda bits: (*intervals.log(mantissa, exponent, bits), -bits))
+
+
+def log1p_word(word: int) -> int:
+    """The natural logarithm of 1 plus a float word."""
+    word = canonical(word)
+    if word in (0, NAN, POS_INF):
+        return word
+    if word == _MINUS_ONE:
+        return NEG_INF
+    if is_negative(word) and word > _MINUS_ONE:
+        return NAN
+    mantissa, exponent = decode(word)
+    low = min(exponent, 0)
+    total = (1 << -low) + (mantissa << exponent - low)  # exact
+    return _decided(lambda bits: (*intervals.log(total, low, bits), -bits))
+
+
+def tanh_word(word: int) -> int:
+    """The hyperbolic tangent of a float word."""
+    word = canonical(word)
+    if word in (0, NAN):
+        return word
+    sign = word & SIGN
+    if _whole(word ^ sign) >= 16:  # 1 - tanh(16) < 2**-44
+        return ONE | sign
+    mantissa, exponent = decode(word ^ sign)
+
+    def interval(bits: int) -> tuple[int, int, int]:
+        # (1 - f) / (1 + f) with f = exp(-2x): moves at most twice as far as f.
+        one = 1 << bits
+        value, error, _ = _exp(-mantissa, exponent + 1, bits, relative=False)
+        return ((one - value) << bits) // (one + value), 2 * error + 1, -bits
+
+    return _decided(interval) | sign
+
+
+def sigmoid_word(word: int) -> int:
+    """1 / (1 + exp(-x)) of a float word."""
+    word = canonical(word)
+    if word == NAN:
+        return NAN
+    if word == 0:
+        return _HALF
+    whole = _whole(word)
+    if whole >= 32:  # 1 - sigmoid(32) < 2**-46
+        return ONE
+    if whole < -104:
+        return 0
+    mantissa, exponent = decode(word)
+
+    def interval(bits: int) -> tuple[int, int, int]:
+        # f / (1 + f) or 1 / (1 + f) with f = exp(-|x|): moves at most as far as f.
+        one = 1 << bits
+        value, error, _ = _exp(-abs(mantissa), exponent, bits, relative=False)
+        above = value if mantissa < 0 else one
+        return (above << bits) // (one + value), error + 1, -bits
+
+    return _decided(interval)
+
+
+def erf_word(word: int) -> int:
+    """The error function of a float word."""
+    word = canonical(word)
+    if word in (0, NAN):
+        return word
+    sign = word & SIGN
+    if _whole(word ^ sign) >= 4:  # 1 - erf(4) < 2**-25
+        return ONE | sign
+    mantissa, exponent = decode(word ^ sign)
+    return _decided(lambda bits: (*intervals.erf(mantissa, exponent, bits), -bits)) | sign
+
+
+def sin_word(word: int) -> int:
+    """The sine of a float word."""
+    word = canonical(word)
+    if word == 0:
+        return 0
+    sine = _sine(word & ~SIGN, 0)
+    return sine if sine == NAN else sine ^ (word & SIGN)
+
+
+def cos_word(word: int) -> int:
+    """The cosine of a float word."""
+    word = canonical(word) & ~SIGN
+    return ONE if word == 0 else _sine(word, 1)
+
+
+SCALARS: MappingProxyType[int, Callable[[int], int]] = MappingProxyType(
+    {
+        Op.SQRT: sqrt_word,
+        Op.RSQRT: rsqrt_word,
+        Op.EXP: exp_word,
+        Op.EXPM1: expm1_word,
+        Op.LOG: log_word,
+        Op.LOG1P: log1p_word,
+        Op.TANH: tanh_word,
+        Op.SIGMOID: sigmoid_word,
+        Op.ERF: erf_word,
+        Op.SIN: sin_word,
+        Op.COS: cos_word,
+    }
+)
+"""The scalar functions by their codes."""
+
+
+def _sine(word: int, quarters: int) -> int:
+    """sin(x + quarters * pi / 2) of a canonical word x > 0."""
+    if word >= POS_INF:
+        return NAN
+    mantissa, exponent = decode(word)
+    return _decided(lambda bits: (*intervals.sine(mantissa, exponent, quarters, bits), -bits))
+
+
+def _exp(mantissa: int, exponent: int, bits: int, *, relative: bool = True) -> tuple[int, int, int]:
+    """e to the power mantissa * 2**exponent, as (value +- error) * 2**last; last is -bits unless relative."""
+    value, error, power = intervals.exp(mantissa, exponent, bits)
+    if relative:
+        return value, error, power - bits
+    return shifted(value, power), shifted(error, power) + 2, -bits
+
+
+def _whole(word: int) -> int:
+    """The floor of a canonical number; of an infinity, one beyond all finite ones."""
+    if is_infinite(word):
+        return -(1 << 128) if is_negative(word) else 1 << 128
+    return shifted(*decode(word))
+
+
+def _decided(evaluate: Callable[[int], tuple[int, int, int]]) -> int:
+    """The word that an interval lies in, with as many bits as that takes (Ziv's strategy).
+
+    Args:
+        evaluate: from bits to (value, error, last), for (value +- error) * 2**last.
+    """
     bits = _FIRST_BITS
     while True:
-        value, error = _log(mantissa, exponent, bits)
-        low, high = (round_dyadic(end, -bits) for end in (value - error, value + error))
+        value, error, last = evaluate(bits)
+        low, high = (round_dyadic(end, last) for end in (value - error, value + error))
         if low == high:
             return low
         bits *= 2
-
-
-def _exp(mantissa: int, exponent: int, bits: int) -> tuple[int, int, int]:
-    """exp(mantissa * 2**exponent) = (value +- error) * 2**(power - bits), for an argument in [-105, 89)."""
-    shift = exponent + bits
-    argument = mantissa << shift if shift >= 0 else mantissa >> -shift  # less than one unit off
-    ln2, ln2_error = _ln2(bits)
-    power, rest = divmod(argument, ln2)
-    rest_error = 1 + abs(power) * ln2_error
-    # exp(rest) by Taylor, 0 <= rest < 0.7. A term is its predecessor times less than 0.35 from the second on,
-    # cut by less than one unit: all in all less than 2 units off. When a term is cut to 0, the exact one is
-    # below 2 units, and what follows it, in sum, below 2 more.
-    value, terms, term = 0, 0, 1 << bits
-    while term:
-        value += term
-        terms += 1
-        term = term * rest // (terms << bits)
-    # exp grows by less than 2.1 * rest_error where its argument does by rest_error.
-    return value, 2 * terms + 4 + 3 * rest_error, power
-
-
-def _log(mantissa: int, exponent: int, bits: int) -> tuple[int, int]:
-    """log(mantissa * 2**exponent) * 2**bits = value +- error, for mantissa > 0."""
-    # The argument is ratio * 2**power with the ratio mantissa / 2**scale in [2/3, 4/3).
-    scale = mantissa.bit_length() - 1
-    if 3 * mantissa >= 4 << scale:
-        scale += 1
-    power = exponent + scale
-    value, error = _atanh(mantissa - (1 << scale), mantissa + (1 << scale), bits)
-    ln2, ln2_error = _ln2(bits)
-    return 2 * value + power * ln2, 2 * error + abs(power) * ln2_error
-
-
-def _ln2(bits: int) -> tuple[int, int]:
-    """ln 2 = 18 atanh(1/26) - 2 atanh(1/4801) + 8 atanh(1/8749), a Machin-like formula."""
-    parts = [(factor, *_atanh(1, base, bits)) for factor, base in ((18, 26), (-2, 4801), (8, 8749))]
-    value = sum(factor * part for factor, part, _ in parts)
-    return value, sum(abs(factor) * error for factor, _, error in parts)
-
-
-def _atanh(numerator: int, denominator: int, bits: int) -> tuple[int, int]:
-    """atanh(t) * 2**bits = value +- error for t = numerator / denominator, |t| <= 1/5."""
-    # atanh t = t + t**3/3 + t**5/5 + ...; a power of t is cut by less than one unit after its predecessor was
-    # multiplied by t*t <= 1/25, so it is less than 1.1 units off, and its quotient less than 2.1. When a
-    # power is cut to 0, what follows is, in sum, below 2 units.
-    magnitude = abs(numerator)
-    power, value, terms = (magnitude << bits) // denominator, 0, 0
-    while power:
-        value += power // (2 * terms + 1)
-        terms += 1
-        power = power * magnitude * magnitude // (denominator * denominator)
-    return (-value if numerator < 0 else value), 3 * terms + 2

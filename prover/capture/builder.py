@@ -85,6 +85,25 @@ class Builder:
                 return View.dense(Source.INPUT, number, shape, dtype)
         return self.input(f"constant.{len(self.words)}", words, shape, dtype)
 
+    def never_negative(self, view: View) -> bool:
+        """Whether the words of an integer tensor are known not to be negative: constants, and counting up."""
+        if view.source is Source.INPUT and self.specs[view.source_id].name.startswith("constant."):
+            return not bool((self.words[view.source_id] >> np.uint32(31)).any())
+        if view.source is not Source.NODE:
+            return False
+        node = self.nodes[view.source_id]
+        counts = node.fold == Fold.NONE and node.leaves[0].kind is LeafKind.INDEX and node.code[-1] == Op.COPY
+        return counts and node.leaves[0].offsets[0] >= 0 and all(s >= 0 for s in node.leaves[0].strides[0])
+
+    def counts_by(self, view: View, size: int) -> bool:
+        """Whether an integer tensor is known to be 0, size, 2 * size, ..."""
+        if view.source is not Source.NODE:
+            return False
+        node, leaves = self.nodes[view.source_id], self.nodes[view.source_id].leaves
+        counted = node.fold == Fold.NONE and node.code[-1] == Op.COPY and leaves[0].kind is LeafKind.INDEX
+        steps = leaves[0].strides[0] if counted else ()
+        return counted and view.is_dense and leaves[0].offsets[0] == 0 and all(s == size for s in steps)
+
     def map(self, op: Op, *args: View, dtype: torch.dtype | None = None) -> View:
         """Add a node of one primitive over operands that broadcast against each other.
 

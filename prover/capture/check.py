@@ -15,10 +15,18 @@ from torch.optim import Optimizer
 
 from protocol.commitments.canonical import Words
 from protocol.errors import MismatchError
-from prover.capture.isolation import Loss, OptimizerFactory, Training, private_copy, quiet_torch
+from prover.capture.isolation import (
+    AfterBackward,
+    Loss,
+    OptimizerFactory,
+    Training,
+    private_copy,
+    quiet_torch,
+)
+from prover.capture.noise import EagerNoise
 from prover.capture.result import Captured, load_state, next_state, tensor_of
 from prover.capture.schedules import SchedulerFactory
-from prover.capture.tracing import forward_loss
+from prover.capture.tracing import forward_backward
 
 RELATIVE = 1e-4
 ABSOLUTE = 1e-6
@@ -33,6 +41,8 @@ def check_against_eager(
     optimizer: Optimizer | OptimizerFactory,
     run_step: RunStep,
     scheduler: SchedulerFactory | None = None,
+    accumulate: int = 1,
+    after_backward: AfterBackward | None = None,
     relative: float = RELATIVE,
     absolute: float = ABSOLUTE,
 ) -> None:
@@ -45,7 +55,7 @@ def check_against_eager(
     up their rounding.
 
     Args:
-        module, loss, optimizer, scheduler: as given to `capture`; not changed.
+        module, loss, optimizer, scheduler, accumulate, after_backward: as given to `capture`; not changed.
         run_step: (state, step) -> flat uint32 outputs of all nodes, by any engine.
 
     Raises:
@@ -55,7 +65,7 @@ def check_against_eager(
     after = next_state(captured, nodes, captured.state)
     closeness = _Closeness(relative, absolute)
     with quiet_torch():
-        training = private_copy(module, loss, optimizer)
+        training = private_copy(module, loss, optimizer, accumulate=accumulate, after_backward=after_backward)
         if scheduler is not None:
             scheduler(training.optimizer)  # sets the options of step 0
         load_state(captured, training.module, captured.state)
@@ -65,8 +75,8 @@ def check_against_eager(
             )
             for c in captured.manifest["columns"]
         ]
-        eager_loss = forward_loss(training, columns)
-        torch.autograd.backward(eager_loss)
+        with EagerNoise(seed=captured.manifest["noise_seed"], step=0):
+            eager_loss = forward_backward(training, columns)
         closeness.check(
             "the loss", torch.from_numpy(captured.read(captured.loss, nodes)), eager_loss.detach()
         )

@@ -5,47 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from protocol.commitments.canonical import Words, canonical_words
-from protocol.errors import MalformedError, UnsupportedError
+from protocol.commitments.canonical import Words
+from protocol.errors import UnsupportedError
 from prover.capture.builder import STEP_TABLE
-
-DATA_DTYPES = (
-    torch.float32,
-    torch.int64,
-    torch.int32,
-    torch.int16,
-    torch.int8,
-    torch.uint8,
-    torch.bool,
-)
+from prover.capture.columns import DATA_DTYPES, Column, row_words
 
 
-def dataset(columns: Mapping[str, NDArray[Any] | Tensor]) -> dict[str, Tensor]:
-    """Return the columns as CPU tensors [N, ...].
+def dataset(columns: Mapping[str, NDArray[Any] | Tensor | Column]) -> dict[str, Column]:
+    """Return the columns [N, ...] as words.
 
     Raises:
-        UnsupportedError: no column, no rows, unequal numbers of rows, or a dtype without words.
+        UnsupportedError: no column, no rows, unequal numbers of rows, or a dtype or number without words.
     """
-    data = {
-        name: c.detach().cpu() if isinstance(c, Tensor) else torch.from_numpy(np.array(c, order="C"))
-        for name, c in columns.items()
-    }
-    if len({c.shape[:1] for c in data.values()}) != 1 or not all(
-        c.dim() and c.numel() for c in data.values()
-    ):
+    data = {name: Column.of(name, values) for name, values in columns.items()}
+    counts = {c.shape[:1] for c in data.values()}
+    if len(counts) != 1 or not all(c.shape and c.words.size for c in data.values()):
         raise UnsupportedError(
             "a dataset has at least one column, and all columns the same number of rows, at least 1"
         )
-    for name, column in data.items():
+    for name in data:
         if name in ("links", STEP_TABLE) or name.startswith("constant."):
             raise UnsupportedError(f"{name} is the name of another input of a program; rename the column")
-        if column.dtype not in DATA_DTYPES:
-            raise UnsupportedError(f"column {name} is {column.dtype}; convert it to float32 or integers")
     return data
 
 
@@ -59,6 +43,10 @@ def check_state(module: nn.Module) -> None:
     parameters = dict(module.named_parameters())
     for name, tensor in {**parameters, **dict(module.named_buffers())}.items():
         is_parameter = name in parameters
+        if isinstance(tensor, (nn.UninitializedParameter, nn.UninitializedBuffer)):
+            raise UnsupportedError(
+                f"{name} has no shape yet; call the module once on a batch before it is captured"
+            )
         if tensor.dtype not in DATA_DTYPES or (is_parameter and tensor.dtype != torch.float32):
             raise UnsupportedError(
                 f"{name} is {tensor.dtype}; parameters are float32, buffers float32 or integers"
@@ -77,7 +65,4 @@ def check_state(module: nn.Module) -> None:
 
 def words_of(name: str, tensor: Tensor) -> Words:
     """Return the canonical words of a tensor (C-1). Raises UnsupportedError if it has none."""
-    try:
-        return canonical_words(tensor.detach().contiguous().numpy())
-    except MalformedError as error:
-        raise UnsupportedError(f"{name}: {error}") from error
+    return row_words(name, tensor.detach().contiguous().numpy())

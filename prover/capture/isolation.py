@@ -6,7 +6,7 @@ import copy
 import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from protocol.errors import UnsupportedError
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 Loss = Callable[[Tensor, Tensor], Tensor]
+AfterBackward = Callable[[Iterable[nn.Parameter]], object]
+"""Called between backward and the optimizer's step with all parameters, to clip their gradients in place."""
 
 
 @contextmanager
@@ -58,11 +60,15 @@ class Training:
     Attributes:
         module, loss, optimizer: as the user wrote them; parameters of optimizer and module are the same
             objects.
+        accumulate: parts of a batch whose gradients are added.
+        after_backward: runs before the optimizer steps.
     """
 
     module: nn.Module
     loss: Loss
     optimizer: Optimizer
+    accumulate: int = 1
+    after_backward: AfterBackward | None = None
 
     @property
     def parameters(self) -> dict[str, nn.Parameter]:
@@ -96,10 +102,17 @@ class Training:
             ) from error
         for parameter in module.parameters():
             parameter.grad = None
-        return Training(module=module, loss=loss, optimizer=optimizer)
+        return replace(self, module=module, loss=loss, optimizer=optimizer)
 
 
-def private_copy(module: nn.Module, loss: Loss, optimizer: Optimizer | OptimizerFactory) -> Training:
+def private_copy(
+    module: nn.Module,
+    loss: Loss,
+    optimizer: Optimizer | OptimizerFactory,
+    *,
+    accumulate: int = 1,
+    after_backward: AfterBackward | None = None,
+) -> Training:
     """Return a copy of the user's training, with the optimizer's multi-tensor and fused paths off.
 
     Raises:
@@ -132,4 +145,4 @@ def private_copy(module: nn.Module, loss: Loss, optimizer: Optimizer | Optimizer
         for switch in ("foreach", "fused"):
             if switch in group:
                 group[switch] = False
-    return training
+    return replace(training, accumulate=accumulate, after_backward=after_backward)

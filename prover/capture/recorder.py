@@ -7,11 +7,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch.fx import traceback
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from prover.capture.noise import draws
+
+DRAW: Final = "gavel draw"
+"""Where a recorded operator's metadata holds the number of its draw."""
 
 _TORCH = str(Path(torch.__file__).parent)
 _CAPTURE = str(Path(__file__).parent)
@@ -29,6 +34,8 @@ class StepRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     anything about
     it. The unknown numbers are collected, and the stand-ins lead back to them.
 
+    Operators that draw random numbers are numbered in the order in which the step runs them (L-70).
+
     Attributes:
         numbers: by stand-in, the symbolic number that it stands for.
     """
@@ -38,6 +45,7 @@ class StepRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.numbers: dict[float, torch.SymFloat | torch.SymInt] = {}
         self._run = run
+        self._draws = 0
 
     def __torch_dispatch__(
         self,
@@ -55,6 +63,9 @@ class StepRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         with traceback.preserve_node_meta():
             # The tracer copies this entry to the node that it records.
             traceback.current_meta["stack_trace"] = _line_of(_frames(sys._getframe(1)))
+            if draws(func):
+                traceback.current_meta["custom"] = {DRAW: self._draws}
+                self._draws += 1
             return func(*plain, **options)
 
     def _known(self, value: Any, is_number: bool) -> Any:

@@ -119,7 +119,7 @@ def descriptor_bytes(captured: Captured) -> bytes:
 def summary(captured: Captured) -> list[str]:
     """Return lines for people: how many nodes of each kind, how large state and inputs are."""
     program = captured.program
-    kinds = Counter(_kind(node) for node in program.nodes)
+    kinds = Counter(kind(node) for node in program.nodes)
     words = sum(spec.extent for spec in program.slots)
     data = sum(spec.extent for spec in program.inputs)
     terms = sum(node.extent * node.terms for node in program.nodes)
@@ -131,7 +131,8 @@ def summary(captured: Captured) -> list[str]:
     return lines
 
 
-def _kind(node: Node) -> str:
+def kind(node: Node) -> str:
+    """Return the fold and the primitives of a node by their names, for people."""
     ops = " ".join(Op(byte).name for byte in node.code if byte > Op.LEAF3)
     fold = Fold(node.fold)
     return ops if fold is Fold.NONE else f"{fold.name} of {ops or 'words'}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -13,7 +13,8 @@ from protocol.errors import UnsupportedError
 from prover.capture.isolation import Training
 
 SchedulerFactory: TypeAlias = Callable[[Optimizer], LRScheduler]
-Option: TypeAlias = tuple[int, str]
+Option: TypeAlias = tuple[int, str, int | None]
+"""Group number, name of the option, and place in it where it is a tuple (betas)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +22,7 @@ class Schedule:
     """Options of the optimizer that change from step to step.
 
     Attributes:
-        values: by group number and option name, one Python float per step of the job.
+        values: one Python float per step of the job for each option.
     """
 
     values: dict[Option, list[float]]
@@ -43,7 +44,8 @@ def schedule_of(training: Training, scheduler: SchedulerFactory | None, steps: i
             for i, group in enumerate(run.optimizer.param_groups):
                 for key, value in group.items():
                     if key != "params":
-                        history.setdefault((i, str(key)), []).append(value)
+                        for place, number in _numbers(value):
+                            history.setdefault((i, str(key), place), []).append(number)
             run.optimizer.step()  # without gradients this changes nothing, but schedulers ask for it
             made.step()
     except (RuntimeError, TypeError, ValueError) as error:
@@ -51,16 +53,26 @@ def schedule_of(training: Training, scheduler: SchedulerFactory | None, steps: i
             f"the scheduler does not run on the step alone ({error}); schedules that look at the loss have "
             "no table"
         ) from error
-    start = [dict(group) for group in training.optimizer.param_groups]
-    changing = {
-        (i, key): values
-        for (i, key), values in history.items()
-        if key != "initial_lr" and (key not in start[i] or any(v != start[i][key] for v in values))
+    start = {
+        (i, str(key), place): number
+        for i, group in enumerate(training.optimizer.param_groups)
+        for key, value in group.items()
+        if key != "params"
+        for place, number in _numbers(value)
     }
-    for (i, key), values in changing.items():
+    changing = {
+        option: values
+        for option, values in history.items()
+        if option in start and any(v != start[option] for v in values)
+    }
+    for (i, key, _), values in changing.items():
         if not all(isinstance(v, float) for v in values):
             raise UnsupportedError(
                 f"the scheduler changes option {key} of group {i}, which is not a float; schedule floats "
                 "such as lr"
             )
     return Schedule(values=changing)
+
+
+def _numbers(value: Any) -> list[tuple[int | None, Any]]:
+    return list(enumerate(value)) if isinstance(value, tuple) else [(None, value)]

@@ -66,6 +66,28 @@ def forward_loss(training: Training, columns: Sequence[Tensor]) -> Tensor:
     return loss
 
 
+def forward_backward(training: Training, columns: Sequence[Tensor]) -> Tensor:
+    """Run module, loss, backward pass and what follows it, and return the loss (L-13).
+
+    The gradients are those of the loss; of `accumulate` > 1 parts of the batch each loss is divided by their
+    number, and gradients and losses add up.
+    """
+    parts = training.accumulate
+    size = columns[0].shape[0] // parts
+    total: Tensor | None = None
+    for part in range(parts):
+        rows = [column[part * size : (part + 1) * size] if parts > 1 else column for column in columns]
+        loss = forward_loss(training, rows)
+        loss = loss / parts if parts > 1 else loss
+        torch.autograd.backward(loss)
+        total = loss.detach() if total is None else total + loss.detach()
+    if training.after_backward is not None:
+        training.after_backward(list(training.module.parameters()))
+    if total is None:
+        raise UnsupportedError("a batch of no parts has no loss; accumulate over at least 1 part")
+    return total
+
+
 def trace_step(
     training: Training,
     state: OptimizerState,
@@ -73,6 +95,7 @@ def trace_step(
     *,
     schedule: Schedule,
     run: int = 0,
+    first: bool = False,
 ) -> Trace:
     """Record one training step over a batch of these shapes and dtypes.
 
@@ -82,6 +105,7 @@ def trace_step(
         batch: real tensors [B, ...] by column name; only shapes and dtypes matter.
         schedule: options of the optimizer that change with the step.
         run: number of this recording; recordings of one step must agree whatever it is.
+        first: record the first step, which the optimizer takes without any state.
 
     Raises:
         UnsupportedError: a Python value or branch depends on tensor data, or an operator cannot be recorded.
@@ -93,7 +117,7 @@ def trace_step(
     options = [torch.zeros((), dtype=torch.float64) for _ in schedule.values]
     fakes = [mode.from_tensor(t) for t in (*parameters, *buffers, *slots, *batch.values(), *options)]
     recorder = StepRecorder(run)
-    swap = _Swap(training, state, parameters, buffers, recorder, list(schedule.values))
+    swap = _Swap(training, state, parameters, buffers, recorder, schedule.values, first=first)
     try:
         recorded = make_fx(swap.traced_step, tracing_mode="fake", _allow_non_fake_inputs=True)(*fakes)
         _drop_profiler(recorded)
@@ -140,11 +164,15 @@ class _Swap:
         parameters: list[nn.Parameter],
         buffers: list[Tensor],
         recorder: StepRecorder,
-        options: list[Option],
+        options: Mapping[Option, Sequence[float]],
+        *,
+        first: bool,
     ) -> None:
         self._training = training
+        self._first = first
         self._recorder = recorder
-        self._scheduled = options
+        self._scheduled = list(options)
+        self._values = options
         self._state = state
         numbers = {id(t): i for i, t in enumerate((*parameters, *buffers))}
         self._n_parameters = len(parameters)
@@ -186,19 +214,27 @@ class _Swap:
         for group, members in self._groups:
             group["params"] = [parameters[i] for i in members]
         with self._recorder:
-            held = [
-                tensor.item() if slot.is_number else tensor
-                for slot, tensor in zip(self._state.slots, slots, strict=True)
-            ]
-            self._state.install(training, parameters, held)
-            for (group_number, key), option in zip(
+            if self._first:
+                self._state.install_nothing(training)
+            else:
+                held = [
+                    tensor.item() if slot.is_number else tensor
+                    for slot, tensor in zip(self._state.slots, slots, strict=True)
+                ]
+                self._state.install(training, parameters, held)
+            for (number, key, place), option in zip(
                 self._scheduled, flat[len(flat) - len(self._scheduled) :], strict=True
             ):
-                training.optimizer.param_groups[group_number][key] = option.item()
+                group = training.optimizer.param_groups[number]
+                value: Any = option.item()
+                if all(self._values[number, key, place]):  # `if momentum != 0` has one answer then
+                    torch._check(value != 0)  # type: ignore[no-untyped-call]
+                if place is not None:
+                    value = (*group[key][:place], value, *group[key][place + 1 :])
+                group[key] = value
             for parameter in parameters:
                 parameter.grad = None
-            loss = forward_loss(training, columns)
-            torch.autograd.backward(loss)
+            loss = forward_backward(training, columns)
             gradients = [p.grad for p in parameters]
             training.optimizer.step()
             carried = [slot.load(training, parameters) for slot in self._state.slots]

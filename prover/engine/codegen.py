@@ -25,14 +25,16 @@ import math
 import numpy as np
 from numba import njit
 
-from prover.engine.scalars import INFINITY, NAN_WORD, SCALAR_MARGIN, ZERO32, exp64, log64, word_of
+from prover.engine.scalars import NAN_WORD, SCALAR_MARGIN, ZERO32, word_of
+from prover.engine.scalars import exp64, expm1_64, log1p64, log_or_edge, rsqrt64, sigmoid64, tanh64
 from prover.engine.sums import exact_sum, finish_sum
+from prover.engine.tabulated import cos64, erf64, sin64
 
 kernel = njit(cache=True, error_model="numpy", nogil=True, fastmath=False, boundscheck=False)
 '''
 
 # Per primitive: how operands are read ("f" binary32, "w" word), what comes out, and the expression.
-_MAPS: Final[dict[int, tuple[str, str, str]]] = {
+MAPS: Final[dict[int, tuple[str, str, str]]] = {
     Op.ADD: ("f", "f", "x + y"),
     Op.SUB: ("f", "f", "x - y"),
     Op.MUL: ("f", "f", "x * y"),
@@ -55,6 +57,8 @@ _MAPS: Final[dict[int, tuple[str, str, str]]] = {
     Op.ILT: ("w", "w", "np.uint32(1) if np.int32(x) < np.int32(y) else np.uint32(0)"),
     Op.IAND: ("w", "w", "np.uint32(x & y)"),
     Op.IOR: ("w", "w", "np.uint32(x | y)"),
+    Op.IXOR: ("w", "w", "np.uint32(x ^ y)"),
+    Op.ISHR: ("w", "w", "np.uint32(x >> (y & np.uint32(31)))"),
 }
 
 
@@ -66,15 +70,15 @@ def indent(text: str, by: int) -> str:
 def map_kernel(op: int) -> Callable[..., int]:
     """The kernel ``f(out, operand, ..., layout, op, flagged) -> count`` of one primitive.
 
-    Operands are word arrays in the order of the table of primitives. Only EXP and LOG flag: positions of
+    Operands are word arrays in the order of the table of primitives. Only scalar functions flag: positions of
     ``out`` that their certificate leaves open. Primitives that are read alike share a kernel, since most of
     the time that a kernel takes to compile goes into its loop nest.
     """
-    if op in (Op.EXP, Op.LOG):
+    if op in SCALAR_KERNELS:
         source = _scalar_source(op)
     else:
-        reads, arity = _MAPS[op][0], ARITY[op]
-        source = _group_source(tuple(o for o, form in _MAPS.items() if (form[0], ARITY[o]) == (reads, arity)))
+        reads, arity = MAPS[op][0], ARITY[op]
+        source = _group_source(tuple(o for o, form in MAPS.items() if (form[0], ARITY[o]) == (reads, arity)))
     kernel: Callable[..., int] = store.load(source).run
     return kernel
 
@@ -138,7 +142,7 @@ def _frame(arity: int, reads: str, body: str) -> str:
 def _group_source(ops: tuple[int, ...]) -> str:
     arity, body = ARITY[ops[0]], ""
     for n, op in enumerate(ops):
-        reads, writes, expression = _MAPS[op]
+        reads, writes, expression = MAPS[op]
         word = "word_of(np.float32(r))" if writes == "f" else "r"
         body += f"{'elif' if n else 'if'} op == {int(op)}:\n    for j in range(width):\n"
         body += "".join(f"        {'xyz'[q]} = p{q}[j]\n" for q in range(arity))
@@ -146,37 +150,38 @@ def _group_source(ops: tuple[int, ...]) -> str:
     return _frame(arity, reads, body)
 
 
-# exp and log: no branches, so that blocks run in vector lanes; one with an open element is walked again.
-_EXP_BODY: Final = """\
-c = exp64(np.float64(x))
-e = c * SCALAR_MARGIN
-low = np.float32(c - e)
-high = np.float32(c + e)
-open_ = (low != high) & (x == x)
-"""
+# Per scalar function its binary64 kernel; all but SQRT, which is an IEEE operation of binary32 itself.
+SCALAR_KERNELS: Final[dict[int, str]] = {
+    Op.EXP: "exp64",
+    Op.LOG: "log_or_edge",
+    Op.RSQRT: "rsqrt64",
+    Op.EXPM1: "expm1_64",
+    Op.LOG1P: "log1p64",
+    Op.TANH: "tanh64",
+    Op.SIGMOID: "sigmoid64",
+    Op.ERF: "erf64",
+    Op.SIN: "sin64",
+    Op.COS: "cos64",
+}
 
-_EXP_WORD: Final = "NAN_WORD if x != x else np.float32(low).view(np.uint32)"
-
-_LOG_BODY: Final = """\
-c = log64(np.float64(x))
+# No branches, so that blocks run in vector lanes; one with an open element is walked again.
+SCALAR_BODY: Final = """\
+x = p0[j] + ZERO32
+c = {function}(np.float64(x))
 e = abs(c) * SCALAR_MARGIN
 low = np.float32(c - e)
 high = np.float32(c + e)
-regular = (x > ZERO32) & (x < INFINITY)
-open_ = (low != high) & regular
+finite = e - e == 0.0
+open_ = (low != high) & finite & (x == x)
 """
 
-_LOG_WORD: Final = """\
-np.float32(low + ZERO32).view(np.uint32) if regular else (
-    np.uint32(0xFF800000) if x == ZERO32 else (np.uint32(0x7F800000) if x == INFINITY else NAN_WORD)
-)"""
+SCALAR_WORD: Final = "word_of(low if finite else np.float32(c)) if x == x else NAN_WORD"
 
 
 def _scalar_source(op: int) -> str:
-    arithmetic, word = (_EXP_BODY, _EXP_WORD) if op == Op.EXP else (_LOG_BODY, _LOG_WORD)
-    arithmetic = "x = p0[j]\n" + arithmetic
+    arithmetic = SCALAR_BODY.format(function=SCALAR_KERNELS[op])
     body = "unsure = np.int64(0)\nfor j in range(width):\n"
-    body += indent(f"{arithmetic}target[j] = {word}\nunsure += np.int64(open_)\n", 4)
+    body += indent(f"{arithmetic}target[j] = {SCALAR_WORD}\nunsure += np.int64(open_)\n", 4)
     again = f"{arithmetic}if open_:\n    flagged[count] = position + first + j\n    count += 1\n"
     body += "if unsure > 0:\n    for j in range(width):\n" + indent(again, 8)
     return _frame(1, "f", body)

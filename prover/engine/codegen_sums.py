@@ -45,6 +45,13 @@ class SumKernels:
         """
         return self._get("outputs", pattern)
 
+    def over_lanes(self, pattern: str) -> Callable[..., int]:
+        """As `over_terms`, for long innermost fold loops: LANES chains, which run in vector lanes.
+
+        ``pattern``: per operand "1" or "0", its stride along the innermost fold loop.
+        """
+        return self._get("lanes", pattern)
+
     def exactly(self) -> Callable[..., int]:
         """``f(out, operand, ..., layout, index, count, scratch)``: outputs index[:count], tier 3.
 
@@ -57,6 +64,7 @@ class SumKernels:
         if key not in self._kernels:
             make: dict[str, Any] = {
                 "terms": self._terms_source,
+                "lanes": self._lanes_source,
                 "outputs": self._outputs_source,
                 "exact": self._exact_source,
             }
@@ -117,13 +125,43 @@ class SumKernels:
         body += "done = np.int64(0)\nwhile done < terms:\n" + indent(inner + "done += inner\n", 4)
         for c in chains[1:]:
             body += _add(f"s{c}", "s0", "e0", "m0") + f"e0 += e{c}\nm0 += m{c}\n"
-        body += f"word, ok = finish_sum(s0, e0, m0, terms * {max(self.entries, 1)})\nout[o] = word\n"
+        return self._one_by_one("", body)
+
+    def _lanes_source(self, pattern: str) -> str:
+        slices = ""
+        for q, kind in enumerate(pattern):
+            if kind == "1":
+                slices += f"p{q} = v{q}[i{q} + first : i{q} + first + width]\n"
+                slices += f"w{q} = a{q}[i{q} + first : i{q} + first + width]\n"
+            else:
+                slices += f"p{q} = v{q}[i{q}]\nw{q} = a{q}[i{q}]\n"
+        loads = {
+            q: (f"p{q}[J]", f"w{q}[J]") if kind == "1" else (f"p{q}", f"w{q}")
+            for q, kind in enumerate(pattern)
+        }
+        block = "width = min(inner - first, lanes)\n" + slices + "for j in range(width):\n"
+        block += "    s = sums[j]\n    e = errors[j]\n    m = sizes[j]\n"
+        block += indent(_two_sum(self.code, loads, "j", "s", "e", "m"), 4)
+        block += "    sums[j] = s\n    errors[j] = e\n    sizes[j] = m\n"
+        inner = "for first in range(0, inner, lanes):\n" + indent(block, 4) + self._advance("n_fold - 2")
+        body = "sums[:] = 0.0\nerrors[:] = 0.0\nsizes[:] = 0.0\n"
+        body += "done = np.int64(0)\nwhile done < terms:\n" + indent(inner + "done += inner\n", 4)
+        body += "s0 = 0.0\ne0 = 0.0\nm0 = 0.0\nfor j in range(lanes):\n"
+        body += indent(_add("sums[j]", "s0", "e0", "m0") + "e0 += errors[j]\nm0 += sizes[j]\n", 4)
+        start = f"lanes = min(np.int64({LANES}), inner)\n"
+        start += "".join(f"{name} = np.empty(lanes, np.float64)\n" for name in ("sums", "errors", "sizes"))
+        return self._one_by_one(start, body, more=LANES)
+
+    def _one_by_one(self, start: str, body: str, *, more: int = 0) -> str:
+        """A kernel whose body sums one output into s0, e0, m0; ``more`` additions than terms."""
+        count = f"terms * {max(self.entries, 1)} + {more}"
+        body += f"word, ok = finish_sum(s0, e0, m0, {count})\nout[o] = word\n"
         body += "if not ok:\n    flagged[flags] = o\n    flags += 1\n"
         loop = "whole_node = count < 0\ntotal = rows if whole_node else count\nfor n in range(total):\n"
         loop += "    o = np.int64(n)\n    if not whole_node:\n        o = index[n]\n    left = o\n"
         loop += indent(self._locate("n_out - 1") + body, 4) + "return flags\n"
         return f"\n@kernel\ndef run(out, {self._arguments}layout, index, count, flagged):\n" + indent(
-            self._start() + loop, 4
+            self._start() + start + loop, 4
         )
 
     def _outputs_source(self, pattern: str) -> str:

@@ -19,9 +19,10 @@ from protocol.program.evaluation import StepContext
 from protocol.program.interpreter import input_height
 from protocol.program.program import Program
 from prover.engine import scalars
+from prover.engine.chains import chained
 from prover.engine.lowering import Lowering, Table
 from prover.engine.rows import Schedule
-from prover.engine.steps import REFERENCE, TIER2, TIER3, ReferenceStep, Runtime
+from prover.engine.steps import REFERENCE, TIER2, TIER3, ReferenceStep, Runtime, Step
 
 OutputHook = Callable[[int, Words], Words]
 """Called with a node's number and words after it ran; what it returns stands for them from then on.
@@ -75,7 +76,7 @@ class Executor:
             inputs: flat uint32 words of every input, the link table first (P-9).
             seed, n_rows, batch: of the schedule (P-7).
             tensor_height: H of the job (C-5).
-            threads: for large nodes, and for torch in this process.
+            threads: for large nodes.
 
         Raises:
             UsageError: the inputs do not fit the program, or there are no threads.
@@ -86,9 +87,6 @@ class Executor:
                 f"{len(inputs)} inputs of {[words.size for words in inputs]} words, {threads} threads: give "
                 "every input of the program, the link table first, and at least one thread"
             )
-        import torch
-
-        torch.set_num_threads(threads)
         check_subnormals()
         pool = ThreadPoolExecutor(threads, initializer=check_subnormals) if threads > 1 else None
         self.program = program
@@ -100,7 +98,6 @@ class Executor:
             threads=threads,
             pool=pool,
             flags=np.zeros((len(program.nodes), 3), np.int64),
-            workspace=np.empty(0, np.float64),
         )
         lowering = Lowering(program, tensor_height, self._runtime)
         self._steps = lowering.steps
@@ -113,7 +110,11 @@ class Executor:
             if table.kind == LeafKind.INDEX:
                 self._static[table.place] = _count_from(table.start, table.size)
         self._tables = [table for table in lowering.tables if table.kind != LeafKind.INDEX]
-        self._releases = self._last_uses()
+        n_nodes = len(program.nodes)
+        self._kept = {program.loss, *program.links, *(table.place for table in self._tables)}
+        self._kept |= set(range(n_nodes, n_nodes + len(program.slots) + len(self.inputs)))
+        self._chained = chained(self._steps, self._kept, self._runtime)
+        self._releases = {id(steps): self._last_uses(steps) for steps in (self._steps, self._chained)}
         self._lock = Lock()
 
     def fitted(self, state: Sequence[Words]) -> list[Words]:
@@ -184,7 +185,8 @@ class Executor:
                 environment[table.place] = self._table(table, step)
             for reference in self._references:
                 reference.context = self.context(step)
-            for place, running in enumerate(self._steps):
+            steps = self._steps if keep_outputs or hook is not None else self._chained
+            for running, releases in zip(steps, self._releases[id(steps)], strict=True):
                 running.run(environment)
                 if hook is not None and running.target == running.node:
                     words = environment[running.node]
@@ -192,7 +194,7 @@ class Executor:
                     environment[running.node] = resized(told, words.size)
                     if told.size != words.size:
                         misshapen[running.node] = told
-                for done in self._releases[place]:
+                for done in releases:
                     if not keep_outputs or done >= n_nodes:
                         environment[done] = self._static[done]
         links = [link if link < n_nodes else n_nodes + slot for slot, link in enumerate(program.links)]
@@ -207,19 +209,15 @@ class Executor:
             return _count_from(table.start + step, table.size)
         return self._rows.rows(step, table.start, table.size)
 
-    def _last_uses(self) -> list[list[int]]:
+    def _last_uses(self, steps: Sequence[Step]) -> list[list[int]]:
         """Per step the places that no later step reads, but for the loss and the next state."""
-        n_nodes = len(self.program.nodes)
-        first = n_nodes + len(self.program.slots) + len(self.inputs)
-        tables = {table.place for table in self._tables}
-        kept = {self.program.loss, *self.program.links, *tables, *range(n_nodes, first)}
         last = {}
-        for place, step in enumerate(self._steps):
-            for used in (*step.reads, step.target):
+        for place, step in enumerate(steps):
+            for used in (*step.reads, *step.targets):
                 last[used] = place
-        releases: list[list[int]] = [[] for _ in self._steps]
+        releases: list[list[int]] = [[] for _ in steps]
         for used, place in last.items():
-            if used not in kept and not self._static[used].size:
+            if used not in self._kept and not self._static[used].size:
                 releases[place].append(used)
         return releases
 

@@ -1,4 +1,4 @@
-"""Numba kernels that no program changes: reading leaves, packing and certifying products, max folds.
+"""Numba kernels that no program changes: reading leaves, max folds.
 
 Every kernel takes flat uint32 arrays of words and one int64 array of shape parameters (a *layout*,
 layout.py), so that one compilation serves every node. No fastmath anywhere: certificates hold only for IEEE
@@ -166,77 +166,6 @@ def read_leaf(  # noqa: C901
             loop -= 1
 
 
-# Products
-# ----------------------------------------------------------------------------------------------------------
-
-
-@kernel
-def pack(  # noqa: C901
-    out: Array, norms: Array, source: Array, layout: Array, transposed: bool
-) -> None:
-    """Copy one operand of a product to a dense binary64 matrix and measure its rows.
-
-    Args:
-        out: float64, rows x terms, or terms x rows if transposed; row-major.
-        norms: float64, one per row: the Euclidean norm, to a relative error below (K/2 + 2) u.
-        source: words of the operand.
-        layout: int64 fold layout with this operand first; output loops are the rows, fold loops the terms.
-    """
-    values = source.view(np.float32)
-    rows, terms = layout[FOLD_ROWS], layout[FOLD_TERMS]
-    outer, outer_sizes, outer_strides = layout[0], FOLD_OUT_SIZES, FOLD_OPERANDS + 1
-    inner, inner_sizes, inner_strides = layout[FOLD_REDUCE], FOLD_REDUCE_SIZES, FOLD_OPERANDS + 9
-    n_outer, n_inner = rows, terms
-    if transposed:
-        outer, inner = inner, outer
-        outer_sizes, inner_sizes = inner_sizes, outer_sizes
-        outer_strides, inner_strides = inner_strides, outer_strides
-        n_outer, n_inner = n_inner, n_outer
-    if transposed:
-        norms[:rows] = 0.0
-    last = layout[inner_sizes + inner - 1]
-    stride = layout[inner_strides + inner - 1]
-    start = layout[FOLD_OPERANDS]
-    outside = np.zeros(MAX_LOOPS, np.int64)
-    inside = np.zeros(MAX_LOOPS, np.int64)
-    position = np.int64(0)
-    for row in range(n_outer):
-        at = start
-        s0 = s1 = s2 = s3 = 0.0
-        done = np.int64(0)
-        while done < n_inner:
-            target = out[position + done : position + done + last]
-            if stride == 1:
-                piece = values[at : at + last]
-                for j in range(last):
-                    target[j] = np.float64(piece[j])
-            else:
-                for j in range(last):
-                    target[j] = np.float64(values[at + j * stride])
-            if transposed:
-                sums = norms[done : done + last]
-                for j in range(last):
-                    sums[j] += target[j] * target[j]
-            else:
-                whole = last - last % 4
-                for j in range(0, whole, 4):
-                    s0 += target[j] * target[j]
-                    s1 += target[j + 1] * target[j + 1]
-                    s2 += target[j + 2] * target[j + 2]
-                    s3 += target[j + 3] * target[j + 3]
-                for j in range(whole, last):
-                    s0 += target[j] * target[j]
-            done += last
-            at = _advance(at, inside, layout, inner_sizes, inner_strides, inner - 2)
-        position += n_inner
-        if not transposed:
-            norms[row] = math.sqrt((s0 + s1) + (s2 + s3))
-        start = _advance(start, outside, layout, outer_sizes, outer_strides, outer - 1)
-    if transposed:
-        for row in range(rows):
-            norms[row] = math.sqrt(norms[row])
-
-
 @kernel
 def _advance(at: Any, counter: Array, layout: Array, sizes: Any, strides: Any, loop: Any) -> Any:
     """The address of the next point of a loop nest, counting up from loop `loop` outwards."""
@@ -248,81 +177,6 @@ def _advance(at: Any, counter: Array, layout: Array, sizes: Any, strides: Any, l
         counter[loop] = 0
         loop -= 1
     return at
-
-
-@kernel
-def certify_products(
-    out: Array, products: Array, left: Array, right: Array, factor: float, layout: Array, flagged: Array
-) -> Any:
-    """Round binary64 dot products to words where the error bound allows it; list the others.
-
-    For a dot product of K products of binary32 (exact in binary64), summed in any order, |c - exact| <= g
-    ||a|| ||b|| with g = (K-1)u / (1 - (K-1)u). `factor` is (K + 2) u (1 + (2K + 16) u); the surplus covers
-    the norms' own error (K/2 + 2)u each, the roundings of the two multiplications below, and those of c - e
-    and c + e, as |c| <= (1 + g) ||a|| ||b||. Rounding is monotone, so equal ends prove the value. A norm
-    that is not finite gives an e that is not, and equal ends are then impossible: -inf and inf, or NaN.
-    Both ends zero is a value that rounds to +0 (N-2).
-
-    Args:
-        out: uint32 words, row-major.
-        products: float64.
-        left: float64 norms of the rows of the left operand; ``right`` of the right one.
-        factor: as above.
-        layout: map layout with operands products, left, right.
-        flagged: int64, receives positions in ``out`` that are not certified.
-
-    Returns: how many were flagged.
-    """
-    loops = layout[0]
-    last = loops - 1
-    inner = layout[MAP_SIZES + last]
-    ip, il, ir = layout[MAP_OPERANDS], layout[MAP_OPERANDS + 9], layout[MAP_OPERANDS + 18]
-    sp, sl, sr = (
-        layout[MAP_OPERANDS + 1 + last],
-        layout[MAP_OPERANDS + 10 + last],
-        layout[MAP_OPERANDS + 19 + last],
-    )
-    rows = np.int64(1)
-    for d in range(last):
-        rows *= layout[MAP_SIZES + d]
-    cp = np.zeros(MAX_LOOPS, np.int64)
-    cl = np.zeros(MAX_LOOPS, np.int64)
-    cr = np.zeros(MAX_LOOPS, np.int64)
-    position = np.int64(0)
-    count = np.int64(0)
-    for _ in range(rows):
-        open_ = np.int64(0)
-        words = out[position : position + inner]
-        if sp == 1 and sl == 0 and sr == 1:
-            scale = factor * left[il]
-            c_row = products[ip : ip + inner]
-            r_row = right[ir : ir + inner]
-            for j in range(inner):
-                e = scale * r_row[j]
-                low = np.float32(c_row[j] - e)
-                high = np.float32(c_row[j] + e)
-                words[j] = np.float32(low + ZERO32).view(np.uint32)
-                open_ += np.int64(low != high)
-        else:
-            for j in range(inner):
-                e = (factor * left[il + j * sl]) * right[ir + j * sr]
-                c = products[ip + j * sp]
-                low = np.float32(c - e)
-                high = np.float32(c + e)
-                words[j] = np.float32(low + ZERO32).view(np.uint32)
-                open_ += np.int64(low != high)
-        if open_ > 0:
-            for j in range(inner):
-                e = (factor * left[il + j * sl]) * right[ir + j * sr]
-                c = products[ip + j * sp]
-                if np.float32(c - e) != np.float32(c + e):
-                    flagged[count] = position + j
-                    count += 1
-        position += inner
-        ip = _advance(ip, cp, layout, MAP_SIZES, MAP_OPERANDS + 1, last - 1)
-        il = _advance(il, cl, layout, MAP_SIZES, MAP_OPERANDS + 10, last - 1)
-        ir = _advance(ir, cr, layout, MAP_SIZES, MAP_OPERANDS + 19, last - 1)
-    return count
 
 
 # Max folds

@@ -17,10 +17,11 @@ from protocol.numerics.opcodes import Fold, Op
 from protocol.program.address import WORD_MASK, capacity
 from protocol.program.descriptor import NO_GATHER, Leaf, LeafKind, Node, Source
 from protocol.program.program import Program
-from prover.engine.codegen import map_kernel
+from prover.engine.codegen import SCALAR_KERNELS, map_kernel
 from prover.engine.codegen_sums import sum_kernels
-from prover.engine.folds import FoldOperand, Nest, ProductStep, SumStep
+from prover.engine.folds import FoldOperand, Nest, SumStep
 from prover.engine.layout import Operand, merge, read_layout, row_major
+from prover.engine.products import ProductStep
 from prover.engine.steps import (
     PARALLEL_POINTS,
     ConstantStep,
@@ -128,7 +129,7 @@ class Lowering:
                 sizes=node.out,
                 operands=[leaves[i] for i in node.code[:-1]],
                 runtime=self._runtime,
-                flags=op in (Op.EXP, Op.LOG),
+                flags=op in SCALAR_KERNELS,
             )
         )
 

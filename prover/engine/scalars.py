@@ -1,7 +1,13 @@
-"""Scalar numba helpers: canonical words, and exp and log in binary64 with a stated error bound.
+"""Scalar numba helpers: canonical words, and the functions of exp and log in binary64.
 
-No fastmath anywhere: the bounds hold only for IEEE operations in the order written. The helpers are inlined
-into generated kernels (codegen.py), whose cache key covers the text of this module.
+A function takes a binary32 as binary64 and gives a binary64 within SCALAR_MARGIN, relative, of the exact
+result, or the exact one where that is infinite or no number. That each does so for every one of the 2^32
+words is what `gavel certify` checks; the derivations here say why one may expect it to. The sine, the cosine
+and the error function are in tabulated.py.
+
+No fastmath anywhere: the bounds hold only for IEEE operations in the order written. There is no branch, so
+that blocks run in vector lanes. The helpers are inlined into generated kernels (codegen.py), whose cache key
+covers the text of this module.
 
 Notation: u = 2^-53.
 """
@@ -45,7 +51,7 @@ def subnormals_kept(smallest: Array) -> Any:
 
 
 SCALAR_MARGIN: Final = 2.0**-49
-"""16u: covers either bound below and the roundings of c - e and c + e."""
+"""16u: covers every bound below and the roundings of c - e and c + e."""
 _LOG2E: Final = 1.4426950408889634
 _SHIFT: Final = 6755399441055744.0
 """1.5 * 2^52: adding and subtracting it rounds a binary64 of modest size to an integer."""
@@ -95,7 +101,7 @@ def exp64(x: Any) -> Any:
 
 @kernel
 def log64(x: Any) -> Any:
-    """ln x in binary64 for a positive finite binary32 x, relative error below 8u.
+    """ln x in binary64 for a positive finite x, relative error below 8u; of a binary64 x if x - 1 is exact.
 
     x = m 2^k with m in [0.70, 1.42), f = m - 1 and 2 + f exact (24-bit inputs), s = f / (2 + f) within u,
     |s| < 0.1735. ln m = 2s + s t, t = sum of 2/(2n+1) s^(2n) to n = 10; what is left out is below
@@ -126,3 +132,68 @@ def log64(x: Any) -> Any:
     t = z * t
     scale = np.float64(k)
     return scale * _LN2_HIGH + (scale * _LN2_LOW + (2.0 * s + s * t))
+
+
+@kernel
+def log_or_edge(x: Any) -> Any:
+    """ln x, -infinity at 0, NaN below (N-5). The bound of `log64`."""
+    c = log64(x)
+    c = c if x < np.inf else x
+    return c if x > 0.0 else (-np.inf if x == 0.0 else np.nan)
+
+
+@kernel
+def log1p64(x: Any) -> Any:
+    """ln(1 + x). From 2^-26 on 1 + x is exact to beyond 2^28, and past that off by u, as ln is above 19;
+    below, x - x^2/2 leaves out x^2/3 < 0.7u relative."""
+    near = x - 0.5 * x * x
+    c = log_or_edge(1.0 + x)
+    return near if abs(x) < 1.4901161193847656e-08 else c
+
+
+@kernel
+def expm1_64(x: Any) -> Any:
+    """e^x - 1, by the reduction and series of `exp64` without their last steps.
+
+    q = e^r - 1 = r + r^2 (...) within 2u relative, and for k = 0 it is the result. Otherwise the result,
+    2^k q + (2^k - 1), is at least 0.29 in size, 2^k - 1 at most 1.7 times that; in all below 6u.
+    """
+    x = min(max(x, -110.0), 90.0)
+    shifted = x * _LOG2E + _SHIFT
+    k = shifted - _SHIFT
+    r = (x - k * _LN2_HIGH) - k * _LN2_LOW
+    q = _E12 + r * _E13
+    q = _E11 + r * q
+    q = _E10 + r * q
+    q = _E9 + r * q
+    q = _E8 + r * q
+    q = _E7 + r * q
+    q = _E6 + r * q
+    q = _E5 + r * q
+    q = _E4 + r * q
+    q = _E3 + r * q
+    q = _E2 + r * q
+    q = r + r * r * q
+    power = np.int64((np.float64(shifted).view(np.int64) + 1023) << 52).view(np.float64)
+    return power * q + (power - 1.0)
+
+
+@kernel
+def tanh64(x: Any) -> Any:
+    """tanh |x| = t / (2 - t) with t = 1 - e^(-2|x|); twice the error of `expm1_64` and two roundings."""
+    t = -expm1_64(-2.0 * abs(x))
+    c = t / (2.0 - t)
+    return -c if x < 0.0 else c
+
+
+@kernel
+def sigmoid64(x: Any) -> Any:
+    """1 / (1 + e) or e / (1 + e) with e = e^-|x|; the error of `exp64` and two roundings."""
+    e = exp64(-abs(x))
+    return (e if x < 0.0 else 1.0) / (1.0 + e)
+
+
+@kernel
+def rsqrt64(x: Any) -> Any:
+    """1 / sqrt(x), two roundings of IEEE operations."""
+    return 1.0 / math.sqrt(x)

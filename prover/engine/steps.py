@@ -41,13 +41,11 @@ class Runtime:
         threads: how many threads may work on one step.
         pool: for ``threads`` above 1.
         flags: int64[nodes, 3], elements by tier since the executor was made.
-        workspace: float64 scratch of the products; grows while a program is lowered.
     """
 
     threads: int
     pool: ThreadPoolExecutor | None
     flags: NDArray[np.int64]
-    workspace: NDArray[np.float64]
 
     def each(self, work: Callable[[int], None], count: int) -> None:
         """Run work(0) ... work(count - 1), on the pool if there are several."""
@@ -59,7 +57,7 @@ class Runtime:
 
 
 class Step(ABC):
-    """One array of the environment, made from earlier ones.
+    """One array of the environment, or several, made from earlier ones.
 
     Attributes:
         target: place in the environment that the step writes.
@@ -70,6 +68,11 @@ class Step(ABC):
     target: int
     node: int
     reads: tuple[int, ...]
+
+    @property
+    def targets(self) -> tuple[int, ...]:
+        """Places that the step writes."""
+        return (self.target,)
 
     @abstractmethod
     def run(self, environment: Environment) -> None:
@@ -95,7 +98,12 @@ class ReadStep(Step):
 
 
 class MapStep(Step):
-    """One primitive over affine operands; what its certificate leaves open goes to the reference."""
+    """One primitive over affine operands; what its certificate leaves open goes to the reference.
+
+    Attributes:
+        op, sizes, operands: of the node.
+        flags: whether there is a certificate.
+    """
 
     def __init__(
         self,
@@ -110,7 +118,8 @@ class MapStep(Step):
     ) -> None:
         self.target = self.node = target
         self.reads = tuple(operand.source for operand in operands)
-        self._op, self._kernel, self._runtime, self._flags = int(op), kernel, runtime, flags
+        self.op, self.sizes, self.operands, self.flags = int(op), tuple(sizes), tuple(operands), flags
+        self._kernel, self._runtime = kernel, runtime
         loops, strides = merge(sizes, [operand.strides for operand in operands])
         inner = int(np.prod(loops[1:], dtype=np.int64))
         self._size = loops[0] * inner
@@ -132,7 +141,7 @@ class MapStep(Step):
         out = np.empty(self._size, np.uint32)
         operands = [environment[place] for place in self.reads]
         if self._alone is not None:
-            self._kernel(out, *operands, self._alone, self._op, _NONE)
+            self._kernel(out, *operands, self._alone, self.op, _NONE)
         else:
             self._runtime.each(lambda part: self._run_part(part, out, operands), len(self._parts))
         environment[self.target] = out
@@ -140,12 +149,15 @@ class MapStep(Step):
     def _run_part(self, part: int, out: Words, operands: list[Words]) -> None:
         start, stop, layout = self._parts[part]
         piece = out[start:stop]
-        flagged = np.empty(stop - start if self._flags else 0, np.int64)
-        count = self._kernel(piece, *operands, layout, self._op, flagged)
-        for position in flagged[:count]:
-            words = [int(o[_address(layout, q, int(position))]) for q, o in enumerate(operands)]
-            piece[position] = apply(self._op, *words)
+        flagged = np.empty(stop - start if self.flags else 0, np.int64)
+        count = self._kernel(piece, *operands, layout, self.op, flagged)
         if count:
+            # Only scalar functions flag, at few words of all (specs/certificates): each is answered once, so
+            # a tensor full of them does not go through the reference element by element.
+            where = flagged[:count]
+            words, places = np.unique(operands[0][_addresses(layout, where)], return_inverse=True)
+            answers = [apply(self.op, word) for word in words.tolist()]
+            piece[where] = np.array(answers, np.uint32)[places]
             self._runtime.flags[self.node, REFERENCE] += count
 
 
@@ -225,11 +237,11 @@ class ReferenceStep(Step):
         )
 
 
-def _address(layout: Layout, operand: int, position: int) -> int:
-    """Address that an operand of a map kernel has at one position of the nest."""
-    at = kernels.MAP_OPERANDS + operand * kernels.MAP_OPERAND_WIDTH
-    address = int(layout[at])
+def _addresses(layout: Layout, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Addresses that the first operand of a map kernel has at positions of the nest."""
+    at = kernels.MAP_OPERANDS
+    rest, addresses = positions, np.full(positions.size, layout[at], np.int64)
     for d in range(int(layout[0]) - 1, -1, -1):
-        position, index = divmod(position, int(layout[kernels.MAP_SIZES + d]))
-        address += index * int(layout[at + 1 + d])
-    return address
+        rest, index = np.divmod(rest, layout[kernels.MAP_SIZES + d])
+        addresses += index * layout[at + 1 + d]
+    return addresses

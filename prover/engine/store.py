@@ -18,7 +18,7 @@ from types import ModuleType
 
 import numba
 
-from prover.engine import scalars, sums
+from prover.engine import scalars, sums, tabulated
 
 
 def load(source: str) -> ModuleType:
@@ -45,7 +45,7 @@ def load(source: str) -> ModuleType:
 
 @cache
 def _helpers() -> str:
-    texts = [Path(module.__file__ or "").read_text() for module in (scalars, sums)]
+    texts = [Path(module.__file__ or "").read_text() for module in (scalars, sums, tabulated)]
     return str(numba.__version__) + "".join(texts)
 
 

@@ -66,7 +66,7 @@ def replayed(contracts: Contracts) -> list[int]:
     evm = GasEvm(timestamp=START)
     token = evm.deploy("OddToken")
     board = evm.deploy("JobBoard", token.address, SCHEDULED_GAS)
-    verifier = evm.deploy("StepVerifier")
+    verifier = evm.deploy_judge("StepVerifier")
     court = evm.deploy("Court", board.address, verifier.address)
     board.call("bind", court.address)
     assert court.address == contracts.court.address

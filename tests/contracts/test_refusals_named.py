@@ -55,7 +55,7 @@ class Attack:
         self.minter = self.evm.account(0)
         token = self.evm.deploy("BondToken", 10**30)
         board = self.evm.deploy("JobBoard", token.address, SCHEDULED_GAS)
-        verifier = self.evm.deploy("StepVerifier")
+        verifier = self.evm.deploy_judge("StepVerifier")
         court = self.evm.deploy("Court", board.address, verifier.address)
         board.call("bind", court.address)
         self.contracts = {handle.address: handle for handle in (token, board, verifier, court)}
@@ -164,7 +164,7 @@ def test_calldata_that_no_encoder_writes_is_refused_or_means_something(tried: Tr
 def test_a_court_that_is_none_refuses_in_its_own_way() -> None:
     """The one refusal without a reason that an ABI-valid call comes to (E-4): another contract's."""
     evm = FastEvm()
-    verifier, other = evm.deploy("StepVerifier"), evm.deploy("BondToken", 1)
+    verifier, other = evm.deploy_judge("StepVerifier"), evm.deploy("BondToken", 1)
     for court, reason in ((NOBODY, "verifier: no court"), (other.address, "")):
         with pytest.raises(Reverted) as refusal:
             verifier.call("prove", court, bytes(32), bytes(32), 0, b"")
@@ -174,7 +174,7 @@ def test_a_court_that_is_none_refuses_in_its_own_way() -> None:
 def test_bytes_that_do_not_lie_where_an_encoder_puts_them_are_refused() -> None:
     """Or the witness that is judged could be another one than the argument."""
     evm = FastEvm()
-    court, verifier = evm.deploy("CourtMock"), evm.deploy("StepVerifier")
+    court, verifier = evm.deploy("CourtMock"), evm.deploy_judge("StepVerifier")
     data = verifier.encode("prove", court.address, bytes(32), bytes(32), 0, bytes(64))
     moved = data[:132] + (192).to_bytes(32) + bytes(32) + data[164:]
     with pytest.raises(Reverted) as refusal:

@@ -1,74 +1,142 @@
-"""How near exp and log of any word come to a point halfway between two words.
+"""The records of `gavel certify`: that they speak of this code, and what they prove of the contract.
 
-The contract evaluates both in fixed point with a stated error, which is small enough if no exact result lies
-nearer to such a point. Here every argument is scanned in binary64; whatever comes near is measured by MPFR.
+The contract evaluates in fixed point with a stated relative error, which is small enough if no exact result
+comes nearer to a boundary between two words. The records name the results that come nearest, of all 2^32.
 """
 
 from __future__ import annotations
 
-import math
+import json
+from pathlib import Path
 from typing import Any
 
 import gmpy2
-import numba
-import numpy as np
 import pytest
 
-from tests.support.mpfr import HARDEST_EXP, HARDEST_LOG, to_float
+from gavel.certify import record, run
+from gavel.certify.functions import FUNCTIONS, PRECISION, Function, distance
+from gavel.certify.pieces import Piece
+from gavel.certify.run import ALL, HARDEST, certify
+from protocol.errors import MalformedError, MismatchError
+from protocol.numerics.opcodes import SCALAR_FUNCTIONS, Op
+from protocol.numerics.primitives import apply
+from tests.support import mpfr
+from tests.support.evm import FastEvm, Handle
 
-NEAR = 8
-"""Last places of binary64 within which MPFR looks; the library's exp and log err by less than one."""
+FOLDER = Path(__file__).parents[2] / "specs" / "certificates"
+NAMES = [op.name for op in SCALAR_FUNCTIONS]
 
-
-@numba.njit
-def _near_halfway(function: int, first: int, end: int, found: Any) -> int:
-    count = 0
-    word, number = np.empty(1, np.uint32), np.empty(1, np.float64)
-    as_float, as_bits = word.view(np.float32), number.view(np.int64)
-    for candidate in range(first, end):
-        word[0] = np.uint32(candidate)
-        argument = np.float64(as_float[0])
-        number[0] = math.exp(argument) if function == 0 else abs(math.log(argument))
-        exponent = (as_bits[0] >> 52) - 1023
-        significand = as_bits[0] & ((1 << 52) - 1) | (1 << 52)
-        dropped = 29 + max(-126 - exponent, 0)  # bits of binary64 that binary32 has no room for
-        if dropped <= 54 and abs((significand & ((1 << dropped) - 1)) - (1 << (dropped - 1))) <= NEAR:
-            found[count] = candidate
-            count += 1
-    return count
-
-
-def _scan(function: int, ranges: tuple[tuple[int, int], ...]) -> list[int]:
-    words: list[int] = []
-    for first, end in ranges:
-        found = np.zeros(10_000, np.int64)
-        words += found[: _near_halfway(function, first, end, found)].tolist()
-    return words
+CONTRACT_ERROR = {
+    "EXP": -112,
+    "EXPM1": -84,
+    "TANH": -96,
+    "SIGMOID": -110,
+    "LOG": -85,
+    "LOG1P": -85,
+    "ERF": -78,
+    "SIN": -83,
+    "COS": -83,
+}
+"""log2 of the relative error stated at each function of scalar.vy, the contract's module; roots are exact."""
 
 
-def _distance(result: gmpy2.mpfr) -> float:
-    """log2 of a result's distance to the nearest halfway point, in halves of its last place."""
-    last_place = max(math.frexp(float(result))[1] - 24, -149)
-    scaled = abs(result) / gmpy2.exp2(last_place)
-    return float(gmpy2.log2(2 * abs(scaled - gmpy2.floor(scaled) - gmpy2.mpfr("0.5"))))
+@pytest.fixture(scope="module")
+def mock() -> Handle:
+    return FastEvm().deploy_judge("NumericsMock")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("function", "ranges", "hardest", "nearest"),
-    [
-        # Beyond these arguments exp is 1, infinite or 0, whatever its exact value (`exp_word` in scalar.vy).
-        (0, ((0x32800001, 0x42B20000), (0xB2800001, 0xC2D00000)), HARDEST_EXP, -27.661),
-        (1, ((0x00000001, 0x3F800000), (0x3F800001, 0x7F800000)), HARDEST_LOG, -33.044),
-    ],
-    ids=["exp", "log"],
-)
-def test_no_result_lies_nearer_to_halfway(
-    function: int, ranges: tuple[tuple[int, int], ...], hardest: tuple[int, ...], nearest: float
-) -> None:
-    exact = (gmpy2.exp, gmpy2.log)[function]
-    with gmpy2.context(gmpy2.get_context(), precision=300):
-        distances = {word: _distance(exact(gmpy2.mpfr(to_float(word)))) for word in _scan(function, ranges)}
-    by_distance = sorted(distances, key=distances.__getitem__)
-    assert tuple(by_distance[: len(hardest)]) == hardest
-    assert distances[by_distance[0]] == pytest.approx(nearest, abs=1e-3)
+def certificate(name: str) -> dict[str, Any]:
+    return record.load(FOLDER / f"{name.lower()}.json")
+
+
+def hardest(name: str) -> list[int]:
+    return [int(near["word"], 16) for near in certificate(name)["nearest"]]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_record_is_of_all_words_and_of_this_code(name: str) -> None:
+    made = certificate(name)
+    assert made["function"] == name
+    assert made["words"] == ALL
+    assert made["source"] == record.source_hash(), (
+        f"the kernels have changed since {name} was certified: "
+        "run `gavel certify all --record specs/certificates`"
+    )
+    assert len(made["nearest"]) == HARDEST
+
+
+@pytest.mark.parametrize("name", CONTRACT_ERROR)
+def test_the_contract_errs_far_less_than_any_result_is_near_to_a_boundary(name: str) -> None:
+    nearest = min(near["log2_distance"] for near in certificate(name)["nearest"])
+    assert CONTRACT_ERROR[name] + 15 < nearest
+    stated = (FOLDER.parents[1] / "contracts_vyper" / "numerics" / "scalar.vy").read_text()
+    assert f"below 2**{CONTRACT_ERROR[name]}" in stated
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_recorded_distances_are_what_mpfr_finds(name: str) -> None:
+    with gmpy2.context(gmpy2.get_context(), precision=PRECISION):
+        for near in certificate(name)["nearest"]:
+            exact = FUNCTIONS[name].exact(gmpy2.mpfr(mpfr.to_float(int(near["word"], 16))))
+            assert float(gmpy2.log2(distance(exact))) == pytest.approx(near["log2_distance"], abs=1e-3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_hardest_words_are_rounded_as_mpfr_does(mock: Handle, name: str) -> None:
+    for nearest in hardest(name):
+        for word in (nearest - 1, nearest, nearest + 1):
+            want = mpfr.ORACLE[name](word)
+            assert mock.call("apply", Op[name], word, 0, 0) == want, hex(word)
+            assert apply(Op[name], word) == want, hex(word)
+
+
+def test_words_where_the_contract_answers_at_once(mock: Handle) -> None:
+    """At the ends of every range in which scalar.vy names a result instead of evaluating."""
+    ends = (0x32800000, 0x39000000, 0x40800000, 0x41800000, 0x42000000, 0x42B20000, 0x42D00000, 0x3F800000)
+    for end in ends:
+        for word in (*range(end - 3, end + 4), *range((end | 1 << 31) - 3, (end | 1 << 31) + 4)):
+            for name in NAMES:
+                want = mpfr.ORACLE[name](word)
+                assert mock.call("apply", Op[name], word, 0, 0) == want, (name, hex(word))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_sample_of_all_words(name: str) -> None:
+    result = certify(name, every=401)
+    assert 0 < result.words < ALL
+    assert result.worst <= 2.0**-49
+    assert result.nearest[0][0] >= min(near["log2_distance"] for near in certificate(name)["nearest"]) - 1e-3
+
+
+def test_a_kernel_that_is_too_far_off_fails() -> None:
+    with pytest.raises(MismatchError, match=r"TANH: the fast kernel's binary64 value is .* off"):
+        certify("TANH", every=401, limit=2.0**-53)
+
+
+@pytest.mark.parametrize("word", [0x3F000000, 0x7F800005, 0x00000000, 0x42C80000])
+def test_one_wrong_word_fails(word: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a polynomial piece, among NaN, at zero, on a plateau."""
+    real_fast, real_cut = run._Scanner.fast, run.cut
+
+    def fast(scan: Any, first: int, end: int) -> Any:
+        got, flagged = real_fast(scan, first, end)
+        if first <= word < end:
+            got[word - first] ^= 1
+        return got, flagged
+
+    def pieces(function: Function) -> Any:
+        return [p for p in real_cut(function) if isinstance(p, Piece) and p.first <= word < p.end]
+
+    monkeypatch.setattr(run, "cut", pieces)
+    certify("EXP", every=64)
+    monkeypatch.setattr(run._Scanner, "fast", fast)
+    with pytest.raises(MismatchError, match="EXP"):
+        certify("EXP", every=64)
+
+
+def test_a_record_of_something_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "exp.json"
+    for text in ("", "[]", "{}", json.dumps({**certificate("EXP"), "words": ALL - 1})):
+        path.write_text(text)
+        with pytest.raises(MalformedError, match="no record"):
+            record.load(path)

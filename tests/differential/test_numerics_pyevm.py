@@ -25,6 +25,7 @@ class PyEvm:
     """NumericsMock as code at an address of a py-evm state, called without transactions."""
 
     address = b"\x11" * 20
+    functions = b"\x22" * 20
 
     def __init__(self) -> None:
         with warnings.catch_warnings():
@@ -41,12 +42,15 @@ class PyEvm:
             AtomicDB(),
             {"difficulty": 0, "gas_limit": 10**8, "timestamp": 1},
             {
-                self.address: {
-                    "balance": 0,
-                    "nonce": 1,
-                    "storage": {},
-                    "code": compile_contract("NumericsMock").runtime,
-                }
+                address: {"balance": 0, "nonce": 1, "storage": {}, "code": code}
+                for address, code in (
+                    # Behind its code the mock has its immutable, the address of the functions.
+                    (
+                        self.address,
+                        compile_contract("NumericsMock").runtime + self.functions.rjust(32, b"\0"),
+                    ),
+                    (self.functions, compile_contract("ScalarFunctions").runtime),
+                )
             },
         )
         self._vm = chain.get_vm()
@@ -91,7 +95,7 @@ def test_fold_on_py_evm(evm: PyEvm, fold: Fold) -> None:
     code = b"\x00\x01\x12" if fold == Fold.SUM else b"\x00"
     signature = f"fold_terms({','.join(FOLD_TERMS)})"
     outputs = ["uint256"] * 5 + ["bytes32"]
-    mock = FastEvm().deploy("NumericsMock")
+    mock = FastEvm().deploy_judge("NumericsMock")
     for count in (0, 1, 7, 32):
         terms = [[mpfr.hard_word(rng) & 0xBFFFFFFF for _ in range(4)] for _ in range(count)]
         call = (int(fold), code.ljust(32, b"\0"), len(code), 2, terms, bytes(97), 0)

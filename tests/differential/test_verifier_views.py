@@ -26,7 +26,7 @@ TREE = Tree([sha256(data).digest() for data in DESCRIPTORS], 5)
 
 @pytest.fixture(scope="module")
 def verifier() -> Handle:
-    return FastEvm().deploy("StepVerifier")
+    return FastEvm().deploy_judge("StepVerifier")
 
 
 def both(verifier: Handle, **arguments: Any) -> tuple[int, int] | str:

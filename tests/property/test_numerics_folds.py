@@ -105,7 +105,7 @@ def test_whether_a_code_is_malformed_depends_on_no_word(
 
 @pytest.fixture(scope="module")
 def mock() -> Handle:
-    return FastEvm().deploy("NumericsMock")
+    return FastEvm().deploy_judge("NumericsMock")
 
 
 @settings(max_examples=400, deadline=None)

@@ -1,7 +1,7 @@
 """Contracts on pyrevm: microseconds per message, for tests with volume.
 
     evm = FastEvm()
-    mock = evm.deploy("NumericsMock")
+    mock = evm.deploy_judge("NumericsMock")
     mock.call("apply", 0x10, 1, 2)              # the decoded value; several values come as a tuple
     mock.call("move", 1, sender=evm.account(3), value=0)
     mock.gas                                    # gas of the last call, with its 21,000 and its calldata
@@ -119,6 +119,10 @@ class FastEvm:
         except RuntimeError as error:
             raise Reverted(_reason(str(error))) from None
         return Handle(self, artifact, to_checksum_address(address))
+
+    def deploy_judge(self, name: str) -> Handle:
+        """Deploy a contract that asks the scalar functions (`StepVerifier`, `NumericsMock`), after them."""
+        return self.deploy(name, self.deploy("ScalarFunctions").address)
 
     def at(self, name: str, address: str) -> Handle:
         """A handle on what is deployed at an address already, read by the ABI of the contract `name`."""

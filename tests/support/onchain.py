@@ -34,7 +34,7 @@ class Contracts:
         self.evm = FastEvm(timestamp=START)
         self.token = self.evm.deploy("OddToken")
         self.board = self.evm.deploy("JobBoard", self.token.address, SCHEDULED_GAS)
-        self.verifier = self.evm.deploy("StepVerifier")
+        self.verifier = self.evm.deploy_judge("StepVerifier")
         self.court = self.evm.deploy("Court", self.board.address, self.verifier.address)
         self.board.call("bind", self.court.address)
         self.gas = 0

@@ -21,7 +21,7 @@ class VerifierBench:
     def __init__(self) -> None:
         self.evm = FastEvm()
         self.court = self.evm.deploy("CourtMock")
-        self.verifier = self.evm.deploy("StepVerifier")
+        self.verifier = self.evm.deploy_judge("StepVerifier")
         self.gas = 0
         self._verdicts = 0
 

@@ -39,6 +39,7 @@ FAMILIES: dict[str, list[Rule]] = {
         lambda h: torch.add(h, h * h, alpha=-0.3) - torch.sub(2, h, alpha=3),
         lambda h: 1 / (h * h + 1) + (h * h + 1).rsqrt() + (h * h + 2).log() + h.exp().sqrt(),
         lambda h: (h * h + 1) ** -0.5 + (h * h + 1) ** 1.5 + h**3 - h**4 + h**0,
+        lambda h: (h * h + 1) ** 2.3 + (h * h + 1) ** -0.7 + h**7 - (h + 9) ** -6 + 1.5**h,
         lambda h: torch.addcmul(h, h, h, value=0.5) + torch.addcdiv(h, h, h * h + 1, value=-2),
         lambda h: h.lerp(h * 2, 0.3) + h.lerp(h * 2, 0.7),
     ],
@@ -52,6 +53,10 @@ FAMILIES: dict[str, list[Rule]] = {
         lambda h: torch.tanh(h) + torch.sigmoid(h) + F.silu(h) + F.gelu(h, approximate="tanh"),
         lambda h: F.softplus(h, beta=2) + F.elu(h, 0.7) + F.selu(h) + F.logsigmoid(h),
         lambda h: F.softmax(h, 1) + F.log_softmax(h, 0) + F.softsign(h),
+        lambda h: F.gelu(h) + F.hardswish(h * 3) + F.hardsigmoid(h * 3) + F.mish(h) + F.celu(h, 0.5),
+        lambda h: F.softshrink(h, 0.3) + F.hardshrink(h, 0.4) + F.glu(h, 1).repeat(1, 2) + F.tanhshrink(h),
+        lambda h: torch.sin(h) + torch.cos(h) + torch.erf(h) + torch.expm1(h) + torch.log1p(h * h),
+        lambda h: torch.exp2(h) + torch.log2(h * h + 1) + torch.log10(h * h + 2) + torch.erfc(h) + h.tan(),
     ],
     "reductions": [
         lambda h: h - h.mean(0) + h * h.var(1, keepdim=True) / h.std() + h.sum((0, 1)),
@@ -77,6 +82,13 @@ FAMILIES: dict[str, list[Rule]] = {
     ],
     "indices": [
         lambda h: h[:, ROWS] + h[ROWS].sum(0) + h.index_select(1, ROWS),
+        lambda h: h[ROWS, SHUFFLED[:4, 0]] * h[:4, -1] + h[torch.tensor([-1, 0, -5, 2]), torch.arange(4)],
+        lambda h: (
+            h.view(5, 2, 2)[:, ROWS.clamp(max=1), torch.tensor([0, -1, 1, 1])]
+            + h.unsqueeze(1)[ROWS, :, ROWS][0, 0]
+        ),
+        lambda h: F.embedding_bag(torch.tensor([[1, 3], [1, 1]]), h, mode="mean"),
+        lambda h: F.embedding_bag(torch.tensor([[1, 3, 0]]), h * h, mode="sum"),
         lambda h: h.gather(1, SHUFFLED) + torch.zeros(5, 4).scatter_add(1, SHUFFLED, h),
         lambda h: F.embedding(torch.tensor([[1, 3], [1, 1]]), h, padding_idx=3),
         lambda h: h * F.one_hot(torch.arange(4), 4).float().sum(0) + h.scatter(1, ROWS[:1].expand(5, 1), 0.5),
@@ -87,12 +99,29 @@ FAMILIES: dict[str, list[Rule]] = {
         lambda h: F.cross_entropy(h, LABELS, weight=torch.tensor([0.1, 0.2, 0.3, 0.4])),
         lambda h: F.cross_entropy(h, LABELS, reduction="none") ** 2,
         lambda h: F.cross_entropy(h, LABELS, reduction="sum", label_smoothing=0.1),
+        lambda h: F.cross_entropy(h, torch.tensor([0, -1, 2, 1, 3]), ignore_index=-1, label_smoothing=0.2),
+        lambda h: (
+            F.cross_entropy(h.view(1, 5, 2, 2), LABELS[:4].view(1, 2, 2)) + F.cross_entropy(h, h.softmax(1))
+        ),
+        lambda h: F.nll_loss(h.view(1, 5, 4), LABELS[:4].view(1, 4), reduction="sum"),
     ],
     "other losses": [
         lambda h: F.mse_loss(h, h.detach() * 2) + F.mse_loss(h, h.detach(), reduction="sum"),
         lambda h: F.huber_loss(h, h.detach() * 3, delta=0.5) + F.smooth_l1_loss(h, h.detach() * 3, beta=0.7),
         lambda h: F.l1_loss(h, h.detach() * 2) + F.kl_div(h.log_softmax(1), h.detach().softmax(1)),
         lambda h: F.binary_cross_entropy_with_logits(h, (h.detach() > 0).float()),
+        lambda h: F.binary_cross_entropy_with_logits(
+            h, h.detach().abs().clamp(max=1), pos_weight=torch.tensor(2.0)
+        ),
+        lambda h: F.kl_div(
+            h.log_softmax(1), h.detach().log_softmax(1), log_target=True, reduction="batchmean"
+        ),
+        lambda h: F.poisson_nll_loss(h, h.detach().abs()),
+        lambda h: F.margin_ranking_loss(h, h.detach() * 2, torch.ones(5, 4), margin=0.3),
+        lambda h: F.cosine_embedding_loss(h, h.detach() * 2 + 1, torch.tensor([1, -1, 1, 1, -1])),
+        lambda h: (
+            F.triplet_margin_loss(h, h.detach() * 2, h.flip(0)) + F.hinge_embedding_loss(h, h.detach().sign())
+        ),
         lambda h: F.binary_cross_entropy(h.sigmoid(), (h.detach() > 0).float()),
     ],
     "normalisation": [
@@ -104,6 +133,16 @@ FAMILIES: dict[str, list[Rule]] = {
     "windows": [
         lambda h: F.conv1d(h.view(1, 1, -1), h[:1, :3].reshape(1, 1, 3), stride=2, padding=1),
         lambda h: F.conv2d(h.view(1, 1, 5, 4), h[:2].view(1, 1, 2, 4)[..., :2], dilation=2, padding=(1, 2)),
+        lambda h: F.conv2d(h.view(1, 4, 5, 1), h[:4, :2].view(4, 1, 2, 1), groups=4, padding=1),
+        lambda h: F.conv2d(h.view(1, 4, 1, 5), h[:, :2].reshape(-1)[:8].view(4, 2, 1, 1), groups=2),
+        lambda h: F.conv_transpose2d(
+            h.view(1, 2, 5, 2), h[:4].view(2, 2, 2, 2), stride=2, padding=1, groups=2
+        ),
+        lambda h: F.conv_transpose1d(h.view(1, 4, 5), h.view(4, 1, 5)[..., :3], stride=3, output_padding=1),
+        lambda h: (
+            F.adaptive_avg_pool2d(h.view(1, 1, 5, 4), (5, 2))
+            + F.interpolate(h.view(1, 2, 5, 2)[..., :1], scale_factor=(1, 2))
+        ),
         lambda h: F.max_pool1d(h.unsqueeze(0), 2) + F.avg_pool1d(h.unsqueeze(0), 2),
         lambda h: F.max_pool2d(h.view(1, 1, 5, 4), 3, stride=2, padding=1),
         lambda h: F.avg_pool2d(h.view(1, 1, 5, 4), (2, 3), stride=(2, 1), padding=1),

@@ -53,16 +53,16 @@ def test_an_operator_without_a_formula_is_named_with_its_line() -> None:
 
 
 RANDOM: dict[str, Callable[[Tensor], Tensor]] = {
-    "dropout": lambda h: F.dropout(h, 0.5),
-    "rand": lambda h: h * torch.rand(4),
-    "randn_like": lambda h: h + torch.randn_like(h),
-    "bernoulli": lambda h: h * torch.bernoulli(torch.full((4,), 0.5)),
-    "in place": lambda h: h + torch.empty(4).normal_(),
+    "randint": lambda h: h * torch.randint(0, 3, (4,)),
+    "randperm": lambda h: h[:, torch.randperm(4)],
+    "multinomial": lambda h: h * torch.multinomial(torch.ones(4), 1),
+    "poisson": lambda h: h + torch.poisson(torch.ones(4)),
+    "rrelu": lambda h: F.rrelu(h, training=True),
 }
 
 
 @pytest.mark.parametrize("then", RANDOM.values(), ids=RANDOM)
-def test_random_operators_are_refused_by_name(then: Callable[[Tensor], Tensor]) -> None:
+def test_random_operators_without_a_formula_are_refused_by_name(then: Callable[[Tensor], Tensor]) -> None:
     with pytest.raises(UnsupportedError, match=r"aten\.\w+.*draws random numbers"):
         captured(then)
 
@@ -91,6 +91,63 @@ def test_python_randomness_and_counters_are_noticed() -> None:
     assert module.calls == 0
 
 
+class Remembering(nn.Module):
+    """Keeps what it saw in a Python attribute, as a recurrent state or a cache would be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+        self.last: Tensor | None = None
+        self.heat = 1.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.linear(x)
+        mixed = out if self.last is None else out + self.last
+        self.last = out.detach()
+        return mixed
+
+
+class Cooling(Remembering):
+    def forward(self, x: Tensor) -> Tensor:
+        self.heat *= 0.9
+        return self.linear(x) * self.heat
+
+
+def test_state_in_python_objects_is_noticed() -> None:
+    line = Remembering.forward.__code__.co_firstlineno + 2
+    with pytest.raises(UnsupportedError, match=rf"refusals\.py:{line}.*register it as a buffer"):
+        captured(lambda h: h, module=Remembering())
+    with pytest.raises(UnsupportedError, match="two recordings"):
+        captured(lambda h: h, module=Cooling())
+
+
+def test_sparse_gradients_are_refused() -> None:
+    with pytest.raises(UnsupportedError, match=r"sparse_coo.*use dense"):
+        captured(lambda h: h, module=nn.Embedding(5, 4, sparse=True), columns={"ids": np.array([1, 2, 3])})
+
+
+def test_a_module_without_shapes_is_refused() -> None:
+    with pytest.raises(UnsupportedError, match="call the module once"):
+        captured(lambda h: h, module=nn.LazyLinear(3))
+
+
+def narrowed(h: Tensor) -> Tensor:
+    with torch.autocast("cpu", torch.bfloat16):
+        return (h @ h.t()).float()
+
+
+def assigned(h: Tensor) -> Tensor:
+    canvas = torch.zeros(2, 4)
+    canvas[torch.tensor([1, 1])] = h
+    return canvas
+
+
+def mask_assigned(h: Tensor) -> Tensor:
+    canvas = h.clone()
+    canvas[h > 0] = h[h > 0] * 2
+    return canvas
+
+
 MEANINGLESS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "bf16": (lambda h: h.bfloat16().float(), "bfloat16"),
     "half": (lambda h: h.half().float(), "float16"),
@@ -106,12 +163,26 @@ MEANINGLESS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
         lambda h: torch.zeros(2, 4).scatter(1, torch.zeros(2, 2, dtype=torch.int64), h[:, :2]),
         "use scatter_add",
     ),
-    "put": (lambda h: h.clone().index_put((torch.tensor([0, 0]),), h), "only as a sum"),
+    "put": (lambda h: h.clone().index_put((torch.tensor([0, 0]),), h), "where two are equal"),
     "uninitialised": (lambda h: h + torch.empty(4), "nobody wrote"),
-    "gelu": (F.gelu, "error function"),
+    "autocast": (narrowed, "bfloat16"),
+    "reduced": (
+        lambda h: torch.zeros(2, 4).scatter_reduce(0, torch.zeros(2, 4, dtype=torch.int64), h, "amax"),
+        "use scatter_add",
+    ),
+    "assigned": (assigned, "where two are equal"),
+    "mask assigned": (mask_assigned, "depends on the contents"),
+    "polar": (lambda h: torch.polar(h, h).abs(), "complex64"),
+    "sort": (lambda h: h.sort(1)[0], "use amax, argmax or masks"),
     "empty": (lambda h: h[:, :0], "empty"),
-    "exponent": (lambda h: h**2.5, "exponent 2.5"),
-    "groups": (lambda h: F.conv1d(h.unsqueeze(2), torch.ones(4, 1, 1), groups=4), "without groups"),
+    "exponent": (lambda h: h**65, "exponents go up to 64"),
+    "power": (lambda h: h.abs() ** h, "positive number"),
+    "bags": (
+        lambda h: F.embedding_bag(torch.tensor([0, 1, 1]), h.t(), torch.tensor([0, 1]), mode="sum"),
+        "bags have a formula",
+    ),
+    "pooling": (lambda h: F.adaptive_avg_pool2d(h.view(1, 1, 2, 4), (2, 3)), "equal windows"),
+    "volume": (lambda h: F.conv3d(h.view(1, 1, 2, 2, 2), torch.ones(1, 1, 1, 1, 1)), "one or two dimensions"),
 }
 
 
@@ -175,13 +246,13 @@ class Odd(torch.optim.Optimizer):
 
 
 OPTIMIZERS: dict[str, tuple[Any, str]] = {
-    "dampening": (functools.partial(SGD, momentum=0.9, dampening=0.5), "unlike its later ones"),
     "float state": (Swinging, "group0.rate goes from"),
     "branch on the step": (torch.optim.RAdam, r"radam\.py:\d+: a Python value, branch or shape depends"),
     "tensor option": (lambda p: torch.optim.Adam(p, lr=torch.tensor(0.1)), "lr is a tensor"),
     "capturable": (functools.partial(torch.optim.Adam, capturable=True), "does not step in plain PyTorch"),
     "complex number": (Odd, "complex"),
-    "mask": (torch.optim.Rprop, "index_put"),
+    "closure": (torch.optim.LBFGS, "does not step in plain PyTorch"),
+    "sparse gradients": (torch.optim.SparseAdam, "consider Adam instead"),
 }
 
 

@@ -385,7 +385,7 @@ def test_other_files_are_no_deployments(text: str, tmp_path: Path) -> None:
         Deployment.load(path)
 
 
-@pytest.mark.parametrize("name", ["verifier", "board", "court"])
+@pytest.mark.parametrize("name", ["functions", "verifier", "board", "court"])
 def test_other_code_is_refused(contracts: Contracts, name: str) -> None:
     changed = replace(contracts.deployment, **{name: contracts.deployment.token})
     with pytest.raises(MismatchError, match=f"code of the {name}"):
@@ -394,7 +394,11 @@ def test_other_code_is_refused(contracts: Contracts, name: str) -> None:
 
 def test_other_wiring_is_refused(contracts: Contracts) -> None:
     second = deploy(contracts.client)
-    for name, what in (("token", "token of the board"), ("court", "court of the board")):
+    for name, what in (
+        ("token", "token of the board"),
+        ("court", "court of the board"),
+        ("functions", "functions of the verifier"),
+    ):
         changed = replace(contracts.deployment, **{name: getattr(second.deployment, name)})
         with pytest.raises(MismatchError, match=what):
             Contracts.bind(contracts.client, changed).verify()

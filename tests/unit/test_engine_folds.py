@@ -8,9 +8,10 @@ import pytest
 from protocol.commitments.canonical import Words
 from protocol.numerics.opcodes import Op
 from protocol.program.descriptor import Leaf, LeafKind, Node
-from prover.engine import folds
+from prover.engine import folds, products, tiles
 from prover.engine.executor import Executor
-from prover.engine.folds import ProductStep, SumStep
+from prover.engine.folds import SumStep
+from prover.engine.products import ProductStep
 from prover.engine.steps import TIER2, TIER3
 from tests.support.engine import KINDS, check, executor_of, operand, words
 
@@ -254,7 +255,7 @@ def test_a_padded_convolution_and_its_input_gradient() -> None:
         words(rng, b * co * 9, "normal"),
     ]
     executor = check([forward, backward], inputs)
-    assert step_types(executor).count(ProductStep) == 1
+    assert step_types(executor).count(ProductStep) == 2
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -300,10 +301,109 @@ def test_threads_and_pieces_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> No
     )
     one = executor_of(nodes, inputs, 1).run(NO_STATE, 0).outputs
     two = executor_of(nodes, inputs, 2).run(NO_STATE, 0).outputs
-    monkeypatch.setattr(folds, "PACKED_MOST", 1000)
+    monkeypatch.setattr(products, "LEFT_MOST", 1000)
     pieces = executor_of(nodes, inputs, 2)
     assert len(pieces._steps[0]._parts) > 3  # type: ignore[attr-defined]
     for a, b, c in zip(one, two, pieces.run(NO_STATE, 0).outputs, strict=True):
         assert np.array_equal(a, b)
         assert np.array_equal(a, c)
     executor_of(nodes[:1], inputs, 1)  # leaves torch with one thread for the tests that follow
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("square", [False, True])
+def test_long_sums_in_lanes(kind: str, square: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folds, "_LANES_FROM", 1)
+    rng = np.random.default_rng([7, square, len(kind)])
+    code = (0, 0, Op.MUL) if square else (0,)
+    for channels, images, pixels in ((3, 1, 600), (2, 5, 65), (3, 4, 9)):
+        shape = (images, channels, pixels)
+        leaf = operand(shape, (0, 1, 0), (1, 0, 0), (0, 0, 1))  # loops: channel | image, pixel
+        node = Node(fold=1, out=(channels,), reduce=(images, pixels), code=bytes(code), leaves=(leaf,))
+        check([node], [words(rng, images * channels * pixels, kind)])
+    scaled = Node(
+        fold=1,
+        out=(4,),
+        reduce=(90,),
+        code=bytes((0, 1, Op.MUL)),
+        leaves=(operand((4, 90), (1, 0), (0, 1)), operand((4,), (1, 0), input_id=2)),
+    )
+    check([scaled], [words(rng, 360, kind), words(rng, 4, kind)])
+
+
+def _convolution(images: int, inside: int, outside: int, side: int, window: int) -> tuple[Node, Node]:
+    """A convolution of an input that is padded already, and the gradient of its weights."""
+    padded = side + window - 1
+    image = (images, inside, padded, padded)
+    # Loops of the first: image, output channel, y, x | input channel, dy, dx.
+    left = operand(
+        image, (1, 0, 0, 0, 0, 0, 0), (0, 0, 0, 0, 1, 0, 0), (0, 0, 1, 0, 0, 1, 0), (0, 0, 0, 1, 0, 0, 1)
+    )
+    weights = (outside, inside, window, window)
+    right = operand(
+        weights,
+        (0, 1, 0, 0, 0, 0, 0),
+        (0, 0, 0, 0, 1, 0, 0),
+        (0, 0, 0, 0, 0, 1, 0),
+        (0, 0, 0, 0, 0, 0, 1),
+        input_id=2,
+    )
+    forward = Node(
+        fold=1,
+        out=(images, outside, side, side),
+        reduce=(inside, window, window),
+        code=bytes((0, 1, Op.MUL)),
+        leaves=(left, right),
+    )
+    # Loops of the second: output channel, input channel, dy, dx | image, y, x.
+    read = operand(
+        image, (0, 0, 0, 0, 1, 0, 0), (0, 1, 0, 0, 0, 0, 0), (0, 0, 1, 0, 0, 1, 0), (0, 0, 0, 1, 0, 0, 1)
+    )
+    grown = operand(
+        (images, outside, side, side),
+        (0, 0, 0, 0, 1, 0, 0), (1, 0, 0, 0, 0, 0, 0), (0, 0, 0, 0, 0, 1, 0), (0, 0, 0, 0, 0, 0, 1),
+        input_id=3,
+    )  # fmt: skip
+    backward = Node(
+        fold=1, out=weights, reduce=(images, side, side), code=bytes((0, 1, Op.MUL)), leaves=(grown, read)
+    )
+    return forward, backward
+
+
+@pytest.mark.parametrize(
+    ("images", "inside", "outside", "side", "window"),
+    [(1, 3, 2, 8, 3), (2, 2, 9, 8, 3), (5, 1, 3, 8, 2), (3, 4, 17, 2, 3), (2, 3, 8, 7, 1), (1, 2, 3, 16, 5)],
+)
+@pytest.mark.parametrize("kind", ["normal", "small", "mixed"])
+def test_convolutions_multiplied_where_they_lie(
+    images: int, inside: int, outside: int, side: int, window: int, kind: str
+) -> None:
+    rng = np.random.default_rng([images, inside, outside, side, window, len(kind)])
+    nodes = _convolution(images, inside, outside, side, window)
+    inputs = [words(rng, leaf.sizes[0] * leaf.sizes[1] * leaf.sizes[2] * leaf.sizes[3], kind)
+              for leaf in (*nodes[0].leaves, nodes[1].leaves[0])]  # fmt: skip
+    executor = check(list(nodes), inputs)
+    assert ProductStep in step_types(executor)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_products_of_more_terms_than_are_summed_at_once(kind: str) -> None:
+    rng = np.random.default_rng([11, len(kind)])
+    terms = 2 * tiles.TERMS + 3
+    inputs = [words(rng, 9 * terms, kind), words(rng, 5 * terms, kind)]
+    executor = check([product(9, 5, terms)], inputs)
+    assert step_types(executor) == [ProductStep]
+    check([product(9, 5, terms, left_transposed=True, right_transposed=True)], inputs)
+
+
+def test_products_of_which_none_is_left_are_zero_without_a_flag() -> None:
+    rng = np.random.default_rng(12)
+    left, right = rng.standard_normal((24, 40)), rng.standard_normal((24, 40))
+    left[:, ::2], right[:, 1::2] = 0.0, 0.0
+    left[5], right[7, 3] = np.abs(left[5]), 1.0  # one column with a product of its own
+    executor = check([product(24, 24, 40)], [floats(left), floats(right)])
+    assert step_types(executor) == [ProductStep]
+    assert executor.flags[0, TIER2] == 0
+    left[2, 1], right[3, 2] = np.inf, np.nan
+    check([product(24, 24, 40)], [floats(left), floats(right)])
+    check([product(24, 24, 40, left_transposed=True)], [floats(left), floats(right)])

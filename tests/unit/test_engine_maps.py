@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from protocol.numerics.opcodes import ARITY, Op
+from protocol.numerics.primitives import apply
 from protocol.program.descriptor import Node
+from prover.engine import steps
 from prover.engine.executor import Executor
 from prover.engine.steps import REFERENCE
 from tests.support import mpfr
@@ -125,3 +127,20 @@ def test_large_maps_on_two_threads() -> None:
         results.append(executor.run([np.zeros(1, np.uint32)], 0).outputs)
     for one, two in zip(*results, strict=True):
         assert np.array_equal(one, two)
+
+
+def test_words_that_the_kernel_leaves_open_are_answered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tensor full of them, read backwards and transposed: what an adversary would build a job of."""
+    hard = np.array([0xB3800000, 0x34000000, 0x3F000000], np.uint32)  # the last one is certified
+    tensor = hard[np.random.default_rng(1).integers(0, 3, 40 * 50)]
+    nodes = [_map(Op.SIGMOID, (40, 50), [(-1, -40)], [40 * 50 - 1], 40 * 50)]
+    asked: list[int] = []
+
+    def counted(op: int, *words: int) -> int:
+        asked.extend(words)
+        return apply(op, *words)
+
+    monkeypatch.setattr(steps, "apply", counted)
+    executor = check(nodes, [tensor])
+    assert sorted(asked) == [0x34000000, 0xB3800000]
+    assert executor.flags[0, REFERENCE] == (tensor != 0x3F000000).sum()

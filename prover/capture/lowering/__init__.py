@@ -12,6 +12,8 @@ from prover.capture.lowering import (
     losses,
     normalisation,
     pointwise,
+    pooling,
+    random,
     reductions,
 )
 from prover.capture.lowering.context import Rule, merged
@@ -25,5 +27,7 @@ RULES: Final[dict[str, Rule]] = merged(
     indexing.RULES,
     normalisation.RULES,
     convolution.RULES,
+    pooling.RULES,
+    random.RULES,
 )
 """Rule of every operator that has a formula, by its full name."""

@@ -13,6 +13,7 @@ from protocol.errors import UnsupportedError
 from protocol.numerics.opcodes import Op
 from protocol.program.descriptor import Leaf, LeafKind
 from prover.capture.builder import STEP_TABLE, Builder, index_leaf
+from prover.capture.recorder import DRAW
 from prover.capture.scalars import Table
 from prover.capture.views import Shape, View
 
@@ -24,6 +25,20 @@ _ARITHMETIC = (torch.float32, torch.int64, torch.int32, torch.bool)
 _DATA = (*_ARITHMETIC, torch.uint8, torch.int8, torch.int16)
 
 
+class RefusedOperatorError(UnsupportedError):
+    """An operator that has no formula, or none for its use.
+
+    Attributes:
+        operator: its full name, such as ``aten.atan.default``.
+        line: ``file:line`` in the user's code, or ``backward``.
+        reason: why, and what can be used instead.
+    """
+
+    def __init__(self, operator: str, line: str, reason: str) -> None:
+        super().__init__(f"operator {operator} at {line}: {reason}")
+        self.operator, self.line, self.reason = operator, line, reason
+
+
 class Context:
     """Lowers one recorded operator at a time.
 
@@ -31,10 +46,12 @@ class Context:
         builder: where nodes go.
         node: the operator at work.
         rebound: operands that the operator at work writes into, with their new values.
+        noise_seed: of the random numbers (L-70).
     """
 
-    def __init__(self, builder: Builder, table: Table) -> None:
+    def __init__(self, builder: Builder, table: Table, noise_seed: int = 0) -> None:
         self.builder = builder
+        self.noise_seed = noise_seed
         self.node: fx.Node | None = None
         self.rebound: list[tuple[fx.Node, View]] = []
         self._columns = table.columns
@@ -63,6 +80,14 @@ class Context:
         """Shape of the result."""
         return tuple(self.result.shape)
 
+    @property
+    def draw(self) -> int:
+        """Number of the draw that the operator is (L-70)."""
+        meta = self.node.meta.get("custom", {}) if self.node is not None else {}
+        if DRAW not in meta:
+            raise self.unsupported("it draws random numbers outside the training step; draw them in forward")
+        return int(meta[DRAW])
+
     def rebind(self, place: int, value: View) -> None:
         """Say that the operator writes a new value into its argument number `place` (batch statistics)."""
         node = self.node.args[place] if self.node is not None else None
@@ -75,11 +100,11 @@ class Context:
         taken = [user for user in (self.node.users if self.node is not None else ()) if user.args[1] == item]
         return [str(user.target) for getitem in taken for user in getitem.users]
 
-    def unsupported(self, why: str) -> UnsupportedError:
+    def unsupported(self, why: str) -> RefusedOperatorError:
         """Return the error that names the operator, the user's line and the reason."""
         target = self.node.target if self.node is not None else "step"
         line = (self.node.stack_trace if self.node is not None else "") or "backward"
-        return UnsupportedError(f"operator {target} at {line}: {why}")
+        return RefusedOperatorError(str(target), line, why)
 
     def number(self, value: float, dtype: torch.dtype) -> View:
         """Return the operand for a Python number: a constant, or a word of this step's table row (L-2)."""
@@ -163,6 +188,10 @@ class Context:
     def neg(self, a: Operand) -> View:
         """-a in float32."""
         return self.builder.map(Op.NEG, *self.floats(a))
+
+    def unary(self, op: Op, a: Operand) -> View:
+        """A primitive of one operand in float32."""
+        return self.builder.map(op, *self.floats(a))
 
     def exp(self, a: Operand) -> View:
         """e ** a in float32."""

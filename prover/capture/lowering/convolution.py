@@ -1,90 +1,94 @@
-"""Convolutions and pooling: windows are addresses with bounds and divisors (lowering.md, L-65 to L-67)."""
+"""Convolutions, with groups and transposed (lowering.md, L-65)."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-
 from protocol.numerics.opcodes import Fold, Op
 from protocol.program.descriptor import Leaf
-from prover.capture.builder import index_leaf
 from prover.capture.lowering.context import FLOAT, Context, Rule
 from prover.capture.lowering.reductions import sum_of
-from prover.capture.views import Shape, View, contiguous_strides
+from prover.capture.lowering.windows import Row, Windows, gathering, spreading, walked, window_leaf
+from prover.capture.views import Shape, View
 
-_MINUS_INFINITY = 0xFF800000
-_NOWHERE = 0xFFFFFFFF
+
+def _grouped(group: int, within: int, size: int) -> Row:
+    """Channel group * size + within."""
+    return 0, {group: size, within: 1}, 1
+
+
+def _product(c: Context, leaves: Sequence[Leaf], out: Shape, reduce: Shape, shape: Shape) -> View:
+    result = c.builder.node([0, 1, Op.MUL], leaves, out, dtype=FLOAT, reduce=reduce, fold=Fold.SUM)
+    return result.reshape(shape) or result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Windows:
-    """How windows of a kernel lie over an input: in = out * stride + tap * dilation - padding."""
+class _Convolution:
+    """A convolution with its groups; the transposed one is the same with its two directions exchanged.
 
-    kernel: Shape
-    stride: Shape
-    padding: Shape
-    dilation: Shape
+    Attributes:
+        first, second: channels of a group in the first two dimensions of the weight [groups * first, second].
+    """
 
-    @classmethod
-    def of(
-        cls,
-        kernel: Sequence[int],
-        stride: Sequence[int],
-        padding: Sequence[int],
-        dilation: Sequence[int] = (1,),
-    ) -> _Windows:
-        n = len(kernel)
+    windows: Windows
+    groups: int
+    first: int
+    second: int
 
-        def full(values: Sequence[int]) -> Shape:
-            return tuple(values) * n if len(values) == 1 else tuple(values)
+    def spread(self, c: Context, a: View, weight: View, shape: Shape, *, windows: bool) -> View:
+        """[batch, channels, positions] from [batch, channels, ...] over channels and taps.
 
-        return cls(
-            kernel=tuple(kernel),
-            stride=full(stride or kernel),
-            padding=full(padding),
-            dilation=full(dilation),
-        )
+        Args:
+            windows: every position sums its window of `a`; else, the windows of `a` that it lies in.
+        """
+        w, n = self.windows, self.windows.rank
+        wanted, summed = (self.first, self.second) if windows else (self.second, self.first)
+        loops, taps = 4 + 2 * n, 4 + n  # batch, group, wanted channel, positions; summed channel, taps
+        places = gathering(w, 3, taps) if windows else spreading(w, 3, taps)
+        major, minor = (2, 3 + n) if windows else (3 + n, 2)
+        leaves = [
+            window_leaf(a, [*walked(0), _grouped(1, 3 + n, summed), *places], loops),
+            window_leaf(
+                weight, [_grouped(1, major, self.first), *walked(minor, *range(taps, taps + n))], loops
+            ),
+        ]
+        out = (shape[0], self.groups, wanted, *shape[2:])
+        return _product(c, leaves, out, (summed, *w.kernel), shape)
 
-    @property
-    def rank(self) -> int:
-        return len(self.kernel)
-
-
-def _leaf(view: View, rows: Sequence[tuple[int, dict[int, int], int]], loops: int, fill: int = 0) -> Leaf:
-    """Operand leaf over a dense view; per dimension (offset, stride by loop, divisor)."""
-    return Leaf(
-        source=view.source,
-        source_id=view.source_id,
-        fill=fill,
-        offsets=tuple(offset for offset, _, _ in rows),
-        sizes=view.shape,
-        divisors=tuple(divisor for _, _, divisor in rows),
-        strides=tuple(tuple(by.get(j, 0) for j in range(loops)) for _, by, _ in rows),
-    )
-
-
-def _gathering(w: _Windows, out: int, taps: int) -> list[tuple[int, dict[int, int], int]]:
-    """Input positions of windows: loops `out`.. walk windows, loops `taps`.. the kernel."""
-    return [(-w.padding[d], {out + d: w.stride[d], taps + d: w.dilation[d]}, 1) for d in range(w.rank)]
-
-
-def _spreading(w: _Windows, position: int, taps: int) -> list[tuple[int, dict[int, int], int]]:
-    """Windows that hold an input position at a tap, by exact division with the stride."""
-    return [(w.padding[d], {position + d: 1, taps + d: -w.dilation[d]}, w.stride[d]) for d in range(w.rank)]
+    def weight_gradient(self, c: Context, plain: View, windowed: View, shape: Shape) -> View:
+        """[groups * first, second, taps]: over batch and positions, `plain` times its windows."""
+        w, n = self.windows, self.windows.rank
+        loops, positions = 4 + 2 * n, 4 + n  # group, first, second, taps; batch, positions
+        leaves = [
+            window_leaf(
+                plain, [*walked(3 + n), _grouped(0, 1, self.first), *walked(*range(positions, loops))], loops
+            ),
+            window_leaf(
+                windowed,
+                [*walked(3 + n), _grouped(0, 2, self.second), *gathering(w, positions, 3)],
+                loops,
+            ),
+        ]
+        out = (self.groups, self.first, self.second, *w.kernel)
+        return _product(c, leaves, out, (plain.shape[0], *plain.shape[2:]), shape)
 
 
-def _plain(*loops: int) -> list[tuple[int, dict[int, int], int]]:
-    return [(0, {j: 1}, 1) for j in loops]
-
-
-def _check(c: Context, rank: int, transposed: bool, groups: int) -> None:
-    if transposed or groups != 1 or rank > 2:
+def _convolution(
+    c: Context,
+    weight: View,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
+) -> _Convolution:
+    w = Windows.of(weight.shape[2:], stride, padding, dilation)
+    if w.rank > 2:
         raise c.unsupported(
-            "only convolutions of one or two dimensions, without groups and not transposed, have a formula"
+            "only convolutions of one or two dimensions have a formula; fold a dimension into the batch"
         )
+    first = weight.shape[0] // groups
+    return _Convolution(windows=w, groups=groups, first=first, second=weight.shape[1])
 
 
 def convolution(
@@ -99,23 +103,14 @@ def convolution(
     output_padding: Sequence[int],
     groups: int,
 ) -> View:
-    """Every element one exact sum over channels and taps, rounded once; then + bias."""
-    del output_padding
-    w = _Windows.of(weight.shape[2:], stride, padding, dilation)
-    n = w.rank
-    _check(c, n, transposed, groups)
+    """Every element one exact sum over the channels of its group and taps, rounded once; then + bias."""
+    del output_padding  # the result's shape says how far positions go
+    made = _convolution(c, weight, stride, padding, dilation, groups)
     dense_a, dense_w = c.builder.dense(a), c.builder.dense(weight)
-    loops = 3 + 2 * n  # batch, out channel, positions; in channel, taps
-    taps = 3 + n
-    leaves = [
-        _leaf(dense_a, [*_plain(0, 2 + n), *_gathering(w, 2, taps)], loops),
-        _leaf(dense_w, _plain(1, 2 + n, *range(taps, taps + n)), loops),
-    ]
-    reduce = (weight.shape[1], *w.kernel)
-    result = c.builder.node([0, 1, Op.MUL], leaves, c.shape, dtype=FLOAT, reduce=reduce, fold=Fold.SUM)
+    result = made.spread(c, dense_a, dense_w, c.shape, windows=not transposed)
     if bias is None:
         return result
-    return c.add(result, bias.reshape((bias.numel, *(1,) * n)) or bias)
+    return c.add(result, bias.reshape((bias.numel, *(1,) * made.windows.rank)) or bias)
 
 
 def convolution_backward(
@@ -134,151 +129,17 @@ def convolution_backward(
 ) -> list[View | None]:
     """Gradients of input, weight and bias, each element one exact sum."""
     del bias_sizes, output_padding
-    w = _Windows.of(weight.shape[2:], stride, padding, dilation)
-    n = w.rank
-    _check(c, n, transposed, groups)
+    made = _convolution(c, weight, stride, padding, dilation, groups)
     dense_g, dense_a, dense_w = (c.builder.dense(v) for v in (grad, a, weight))
-    d_input = d_weight = d_bias = None
-    loops, taps = 3 + 2 * n, 3 + n
-    if mask[0]:  # loops: batch, in channel, positions; out channel, taps
-        leaves = [
-            _leaf(dense_g, [*_plain(0, 2 + n), *_spreading(w, 2, taps)], loops),
-            _leaf(dense_w, _plain(2 + n, 1, *range(taps, taps + n)), loops),
-        ]
-        reduce = (weight.shape[0], *w.kernel)
-        d_input = c.builder.node([0, 1, Op.MUL], leaves, a.shape, dtype=FLOAT, reduce=reduce, fold=Fold.SUM)
-    if mask[1]:  # loops: out channel, in channel, taps; batch, positions
-        leaves = [
-            _leaf(dense_g, _plain(2 + n, 0, *range(taps, taps + n)), loops),
-            _leaf(dense_a, [*_plain(2 + n, 1), *_gathering(w, taps, 2)], loops),
-        ]
-        reduce = (grad.shape[0], *grad.shape[2:])
-        d_weight = c.builder.node(
-            [0, 1, Op.MUL], leaves, weight.shape, dtype=FLOAT, reduce=reduce, fold=Fold.SUM
-        )
-    if mask[2]:
-        d_bias = sum_of(c, grad, [d for d in range(grad.rank) if d != 1])
-    return [d_input, d_weight, d_bias]
-
-
-def _planes(c: Context, a: View) -> View:
-    """[..., H, W] as [planes, H, W] of a dense tensor."""
-    shape = (math.prod(a.shape[:-2]), *a.shape[-2:])
-    return c.builder.dense(a).reshape(shape) or a
-
-
-def max_pool(
-    c: Context,
-    a: View,
-    kernel: Sequence[int],
-    stride: Sequence[int] = (),
-    padding: Sequence[int] = (0,),
-    dilation: Sequence[int] = (1,),
-    ceil_mode: bool = False,
-) -> list[View]:
-    """Max over each window, outside -inf; the second result is the first winner's place in the window."""
-    del ceil_mode  # the result's shape says how many windows there are
-    w = _Windows.of(_pair(kernel), stride, padding, dilation)
-    source = _planes(c, a)
-    leaf = _leaf(source, [*_plain(0), *_gathering(w, 1, 3)], 5, _MINUS_INFINITY)
-    out = (source.shape[0], *c.shape[-2:])
-    results = [
-        c.builder.node([0], [leaf], out, dtype=dtype, reduce=w.kernel, fold=kind)
-        for kind, dtype in ((Fold.MAX, FLOAT), (Fold.ARGMAX, torch.int64))
+    plain, windowed = (dense_a, dense_g) if transposed else (dense_g, dense_a)
+    return [
+        made.spread(c, dense_g, dense_w, a.shape, windows=transposed) if mask[0] else None,
+        made.weight_gradient(c, plain, windowed, weight.shape) if mask[1] else None,
+        sum_of(c, grad, [d for d in range(grad.rank) if d != 1]) if mask[2] else None,
     ]
-    for user in c.users(1):
-        if "pool2d_with_indices_backward" not in user:
-            raise c.unsupported(f"its indices are places within windows and have no other use ({user})")
-    return [result.reshape(c.shape) or result for result in results]
-
-
-def max_pool_backward(
-    c: Context,
-    grad: View,
-    a: View,
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    ceil_mode: bool,
-    places: View,
-) -> View:
-    """For every position the exact sum of the gradients of the windows that it won."""
-    del ceil_mode
-    w = _Windows.of(_pair(kernel), stride, padding, dilation)
-    dense_g, dense_p = _planes(c, grad), _planes(c, places)
-    out = (dense_g.shape[0], *a.shape[-2:])
-    address = [*_plain(0), *_spreading(w, 1, 3)]
-    zero = c.number(0.0, FLOAT).broadcast((*out, *w.kernel)).leaf()
-    leaves = [
-        _leaf(dense_p, address, 5, _NOWHERE),
-        index_leaf((0, 0, 0, *contiguous_strides(w.kernel))),
-        _leaf(dense_g, address, 5),
-        zero,
-    ]
-    code = [0, 1, Op.IEQ, 2, 3, Op.SELECT]
-    result = c.builder.node(code, leaves, out, dtype=FLOAT, reduce=w.kernel, fold=Fold.SUM)
-    return result.reshape(a.shape) or result
-
-
-def _divisor(
-    c: Context, w: _Windows, ceil_mode: bool, count_include_pad: bool, override: int | None
-) -> float:
-    if ceil_mode or (any(w.padding) and not count_include_pad):
-        raise c.unsupported("windows of different sizes have no formula; use ceil_mode=False and no padding")
-    return float(override or math.prod(w.kernel))
-
-
-def avg_pool(
-    c: Context,
-    a: View,
-    kernel: Sequence[int],
-    stride: Sequence[int] = (),
-    padding: Sequence[int] = (0,),
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override: int | None = None,
-) -> View:
-    """round(round(sum over the window) / elements of the window)."""
-    w = _Windows.of(_pair(kernel), stride, padding)
-    divisor = _divisor(c, w, ceil_mode, count_include_pad, divisor_override)
-    source = _planes(c, a)
-    leaf = _leaf(source, [*_plain(0), *_gathering(w, 1, 3)], 5)
-    out = (source.shape[0], *c.shape[-2:])
-    total = c.builder.node([0], [leaf], out, dtype=FLOAT, reduce=w.kernel, fold=Fold.SUM)
-    return c.div(total.reshape(c.shape) or total, divisor)
-
-
-def avg_pool_backward(
-    c: Context,
-    grad: View,
-    a: View,
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    ceil_mode: bool,
-    count_include_pad: bool,
-    divisor_override: int | None,
-) -> View:
-    """For every position round(round(sum of the gradients of its windows) / elements of a window)."""
-    w = _Windows.of(_pair(kernel), stride, padding)
-    divisor = _divisor(c, w, ceil_mode, count_include_pad, divisor_override)
-    dense_g = _planes(c, grad)
-    out = (dense_g.shape[0], *a.shape[-2:])
-    leaf = _leaf(dense_g, [*_plain(0), *_spreading(w, 1, 3)], 5)
-    total = c.builder.node([0], [leaf], out, dtype=FLOAT, reduce=w.kernel, fold=Fold.SUM)
-    return c.div(total.reshape(a.shape) or total, divisor)
-
-
-def _pair(kernel: Sequence[int]) -> Sequence[int]:
-    return tuple(kernel) * 2 if len(kernel) == 1 else kernel
 
 
 RULES: dict[str, Rule] = {
     "aten.convolution.default": convolution,
     "aten.convolution_backward.default": convolution_backward,
-    "aten.max_pool2d_with_indices.default": max_pool,
-    "aten.max_pool2d_with_indices_backward.default": max_pool_backward,
-    "aten.avg_pool2d.default": avg_pool,
-    "aten.avg_pool2d_backward.default": avg_pool_backward,
 }

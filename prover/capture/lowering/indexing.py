@@ -37,14 +37,45 @@ def index_select(c: Context, a: View, dim: int, indices: View) -> View:
 
 
 def index(c: Context, a: View, indices: Sequence[View | None]) -> View:
-    """`a[..., i, ...]` with one integer tensor."""
+    """`a[..., i, j, ...]` with integer tensors that broadcast against each other."""
+    where, dims = _indexed(c, a.shape, indices)
+    rest = [d for d in range(a.rank) if d not in dims]
+    table = a.permute([*dims, *rest])
+    count = math.prod(a.shape[d] for d in dims)
+    rows = _rows_at(c, flattened(c, table, (count, *table.shape[len(dims) :])), where)
+    return rows.permute(_placement(where.rank, dims, a.rank))
+
+
+def _placement(rank: int, dims: Sequence[int], total: int) -> list[int]:
+    """Where dimensions of the index stand in the result: in place if they were neighbours, else in front."""
+    before = dims[0] if dims[-1] - dims[0] == len(dims) - 1 else 0
+    rest = list(range(rank, rank + total - len(dims)))
+    return [*rest[:before], *range(rank), *rest[before:]]
+
+
+def _indexed(c: Context, shape: Shape, indices: Sequence[View | None]) -> tuple[View, list[int]]:
+    """One integer tensor that counts row-major over the dimensions that are indexed, and those dimensions."""
     given = [(d, i) for d, i in enumerate(indices) if i is not None]
-    if len(given) != 1 or given[0][1].dtype.is_floating_point or "bool" in str(given[0][1].dtype):
-        raise c.unsupported("only one integer tensor can index; masks have no fixed shape, use torch.where")
-    d, where = given[0]
-    rows = _rows_at(c, a.permute([d, *(i for i in range(a.rank) if i != d)]), where)
-    lead = list(range(where.rank, where.rank + d))
-    return rows.permute([*lead, *range(where.rank), *range(where.rank + d, rows.rank)])
+    if not given or any(i.dtype not in (torch.int64, torch.int32) for _, i in given):
+        raise c.unsupported("only integer tensors can index; masks have no fixed shape, use torch.where")
+    total: View | None = None
+    for d, i in given:
+        size = shape[d]
+        place = _from_front(c, i, size)
+        if total is not None:
+            scaled = c.builder.map(Op.IMUL, total, c.number(size, torch.int64), dtype=torch.int64)
+            place = c.builder.map(Op.IADD, scaled, place, dtype=torch.int64)
+        total = place
+    return total or given[0][1], [d for d, _ in given]
+
+
+def _from_front(c: Context, i: View, size: int) -> View:
+    """Negative indices count from the end."""
+    if c.builder.never_negative(i):
+        return i
+    below = c.builder.map(Op.ILT, i, c.number(0, torch.int64))
+    turned = c.builder.map(Op.IADD, i, c.number(size, torch.int64), dtype=i.dtype)
+    return c.select(below, turned, i)
 
 
 def embedding_backward(
@@ -65,6 +96,85 @@ def embedding_backward(
         )
         result = c.select(keep.unsqueeze(1), c.number(0.0, FLOAT), result)
     return result
+
+
+def _bags(c: Context, indices: View, offsets: View, bags: int) -> tuple[View, int]:
+    """Indices as [bags, size], and the size, given offsets that are known to be 0, size, 2 * size, ..."""
+    size = indices.numel // bags
+    if not c.builder.counts_by(offsets, size) or size * bags != indices.numel:
+        raise c.unsupported("bags have a formula where all are of one size; give indices [batch, size]")
+    return flattened(c, indices, (bags, size)), size
+
+
+def embedding_bag(
+    c: Context,
+    weight: View,
+    indices: View,
+    offsets: View,
+    scale_by_frequency: bool = False,
+    mode: int = 0,
+    sparse: bool = False,
+    per_sample: View | None = None,
+    include_last: bool = False,
+    padding: int = -1,
+) -> list[View]:
+    """For every bag the exact sum of its rows (times their weights), rounded; / size for means."""
+    del scale_by_frequency, sparse, include_last  # matter to the gradient, and to the result's shape
+    bags = c.shape[0]
+    where, size = _bags(c, indices, offsets, bags)
+    if mode not in (0, 1) or padding >= 0:
+        raise c.unsupported("only sums and means of bags without a padding index have a formula")
+    table = c.builder.dense(weight)
+    rows, width = table.shape
+    loops = (bags, width, size)
+    leaves = [
+        where.unsqueeze(1).broadcast(loops).leaf(),
+        replace(
+            table.leaf(),
+            gather_dim=0,
+            gather_leaf=0,
+            offsets=(0, 0),
+            sizes=(rows, width),
+            divisors=(1, 1),
+            strides=((0, 0, 0), (0, 1, 0)),
+        ),
+    ]
+    code: list[int] = [1]
+    if per_sample is not None:
+        leaves.append(flattened(c, per_sample, (bags, size)).unsqueeze(1).broadcast(loops).leaf())
+        code = [1, 2, Op.MUL]
+    total = c.builder.node(code, leaves, (bags, width), dtype=FLOAT, reduce=(size,), fold=Fold.SUM)
+    result = c.div(total, float(size)) if mode == 1 else total
+    return [result, indices, offsets, offsets]
+
+
+def embedding_bag_backward(
+    c: Context,
+    grad: View,
+    indices: View,
+    offsets: View,
+    bag_of: View,
+    sizes: View,
+    largest: View,
+    rows: int,
+    scale_by_frequency: bool,
+    mode: int,
+    sparse: bool,
+    per_sample: View | None,
+    padding: int = -1,
+) -> View:
+    """For every row the exact sum of the gradients of the bags that it is in."""
+    del bag_of, sizes, largest, padding
+    bags = grad.shape[0]
+    _, size = _bags(c, indices, offsets, bags)
+    if scale_by_frequency or sparse or per_sample is not None:
+        raise c.unsupported(
+            "only dense gradients without scale_grad_by_freq and per_sample_weights have a formula"
+        )
+    each = c.div(grad, float(size)) if mode == 1 else grad
+    wide = each.unsqueeze(1).broadcast((bags, size, grad.shape[1]))
+    values = flattened(c, wide, (bags * size, grad.shape[1]))
+    return scattered_sum(c, values, flattened(c, indices, (bags * size,)), rows)
 
 
 def scattered_sum(c: Context, values: View, where: View, rows: int) -> View:
@@ -106,13 +216,31 @@ def gather(c: Context, a: View, dim: int, indices: View, sparse_grad: bool = Fal
 def index_put(
     c: Context, a: View, indices: Sequence[View | None], values: View, accumulate: bool = False, *_: Any
 ) -> View:
-    """a + for every index of one dimension the exact sum of the values written there, if they accumulate."""
-    given = [(d, i) for d, i in enumerate(indices) if i is not None]
-    if not accumulate or len(given) != 1 or given[0][1].dtype in (torch.bool, torch.uint8):
-        raise c.unsupported(
-            "writing at indices has a meaning only as a sum by one integer tensor; use torch.where"
-        )
-    return _summed_into(c, a, *given[0], values)
+    """a + for every index the exact sum of the values written there, if they accumulate.
+
+    One value written where a mask holds is a select.
+    """
+    mask = indices[0]
+    if mask is not None and mask.dtype == torch.bool and len(indices) == 1 and not accumulate:
+        if values.numel != 1:
+            raise c.unsupported("only one value can be written where a mask holds; use torch.where")
+        wide = mask.reshape((*mask.shape, *(1,) * (a.rank - mask.rank))) or mask
+        return c.select(wide, c.cast(values, a.dtype), a)
+    if not accumulate:
+        raise c.unsupported("writing at indices has no meaning where two are equal; use torch.where or a sum")
+    where, dims = _indexed(c, a.shape, indices)
+    rest = [d for d in range(a.rank) if d not in dims]
+    count, width = math.prod(a.shape[d] for d in dims), math.prod(a.shape[d] for d in rest)
+    order = _placement(where.rank, dims, a.rank)
+    shape = [0] * len(order)
+    for place, source in enumerate(order):
+        sizes = (*where.shape, *(a.shape[d] for d in rest))
+        shape[place] = sizes[source]
+    wide = values.broadcast(shape).permute([order.index(i) for i in range(len(order))])
+    rows = flattened(c, wide, (where.numel, width))
+    sums = scattered_sum(c, rows, flattened(c, where, (where.numel,)), count)
+    moved = sums.reshape(tuple(a.shape[d] for d in (*dims, *rest))) or sums
+    return c.add(a, moved.permute([[*dims, *rest].index(i) for i in range(a.rank)]))
 
 
 def index_add(c: Context, a: View, dim: int, where: View, source: View, alpha: float = 1) -> View:
@@ -178,6 +306,8 @@ def flattened(c: Context, view: View, shape: Shape) -> View:
 RULES: dict[str, Rule] = {
     "aten.embedding.default": embedding,
     "aten.embedding_dense_backward.default": embedding_backward,
+    "aten._embedding_bag.default": embedding_bag,
+    "aten._embedding_bag_backward.default": embedding_bag_backward,
     "aten.index_select.default": index_select,
     "aten.index.Tensor": index,
     "aten.gather.default": gather,

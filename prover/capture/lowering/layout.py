@@ -1,4 +1,4 @@
-"""Layout operators, which live in addresses (lowering.md, L-12), and those that must move words (L-13)."""
+"""Layout operators: those in addresses (lowering.md, L-3), and those that move words (L-58, L-59)."""
 
 from __future__ import annotations
 
@@ -102,12 +102,12 @@ def unbind(c: Context, a: View, dim: int = 0) -> list[View]:
 
 
 def cat(c: Context, tensors: Sequence[View], dim: int = 0) -> View:
-    """Left to right: the words of the left part where the index is below its size, else the next tensor's."""
-    parts = [c.cast(t, c.dtype) for t in tensors if t.numel or t.rank > 1]
-    joined = parts[0]
-    for part in parts[1:]:
-        joined = _joined(c, joined, part, joined.axis(dim))
-    return joined
+    """Neighbours joined in pairs until one is left: the words of the left one below its size."""
+    parts = [c.cast(t, c.dtype) for t in tensors if t.numel]
+    while len(parts) > 1:
+        pairs = [(parts[i], parts[i + 1]) for i in range(0, len(parts) - 1, 2)]
+        parts = [_joined(c, a, b, a.axis(dim)) for a, b in pairs] + parts[2 * len(pairs) :]
+    return parts[0]
 
 
 def stack(c: Context, tensors: Sequence[View], dim: int = 0) -> View:

@@ -8,6 +8,7 @@ from protocol.numerics.opcodes import Fold, Op
 from protocol.program.descriptor import Leaf
 from prover.capture.builder import index_leaf
 from prover.capture.lowering.context import FLOAT, Context, Rule
+from prover.capture.lowering.indexing import flattened
 from prover.capture.lowering.reductions import fold, mean_of, sum_of
 from prover.capture.views import View
 
@@ -100,6 +101,39 @@ def nll_loss_backward(
     return result.reshape(log_p.shape) or result
 
 
+def _flat(log_p: View, target: View, c: Context) -> tuple[View, View]:
+    """[N, C, ...] and [N, ...] with all positions as rows."""
+    count = target.numel
+    moved = log_p.permute([0, *range(2, log_p.rank), 1])
+    return flattened(c, moved, (count, log_p.shape[1])), flattened(c, target, (count,))
+
+
+def nll_loss2d(
+    c: Context, log_p: View, target: View, weight: View | None, reduction: int, ignore: int
+) -> list[View]:
+    """nll_loss over all positions."""
+    losses, counted = nll_loss(c, *_flat(log_p, target, c), weight, reduction, ignore)
+    return [losses.reshape(target.shape) or losses if reduction == NONE else losses, counted]
+
+
+def nll_loss2d_backward(
+    c: Context,
+    grad: View,
+    log_p: View,
+    target: View,
+    weight: View | None,
+    reduction: int,
+    ignore: int,
+    total_weight: View,
+) -> View:
+    """nll_loss_backward over all positions."""
+    rows, labels = _flat(log_p, target, c)
+    flat = flattened(c, grad, (target.numel,)) if reduction == NONE else grad
+    result = nll_loss_backward(c, flat, rows, labels, weight, reduction, ignore, total_weight)
+    moved = result.reshape((*target.shape, log_p.shape[1])) or result
+    return moved.permute([0, log_p.rank - 1, *range(1, log_p.rank - 1)])
+
+
 def _rows(c: Context, log_p: View, target: View) -> tuple[int, int]:
     if log_p.rank not in (1, 2) or target.dtype.is_floating_point:
         raise c.unsupported(
@@ -186,6 +220,8 @@ def huber_loss_backward(c: Context, grad: View, a: View, b: View, reduction: int
 RULES: dict[str, Rule] = {
     "aten.nll_loss_forward.default": nll_loss,
     "aten.nll_loss_backward.default": nll_loss_backward,
+    "aten.nll_loss2d_forward.default": nll_loss2d,
+    "aten.nll_loss2d_backward.default": nll_loss2d_backward,
     "aten.mse_loss.default": mse_loss,
     "aten.mse_loss_backward.default": mse_loss_backward,
     "aten.smooth_l1_loss.default": smooth_l1_loss,

@@ -12,7 +12,7 @@ from prover.capture.views import View
 
 
 def _reciprocal_deviation(c: Context, variance: View, eps: float) -> View:
-    return c.div(1.0, c.sqrt(c.add(variance, eps)))
+    return c.unary(Op.RSQRT, c.add(variance, eps))
 
 
 def _normalised(c: Context, a: View, mean: View, rstd: View) -> View:
@@ -217,6 +217,13 @@ def vector_norm(
     raise c.unsupported(f"the norm of order {order} has no formula; 1, 2 and infinity do")
 
 
+def norm(
+    c: Context, a: View, order: float | None = 2, dims: Sequence[int] | None = None, keepdim: bool = False
+) -> View:
+    """`torch.norm`, whose order may be left out."""
+    return vector_norm(c, a, 2 if order is None else order, dims, keepdim)
+
+
 RULES: dict[str, Rule] = {
     "aten.native_layer_norm.default": layer_norm,
     "aten.native_layer_norm_backward.default": layer_norm_backward,
@@ -225,5 +232,7 @@ RULES: dict[str, Rule] = {
     "aten.native_batch_norm_backward.default": batch_norm_backward,
     "aten.native_group_norm.default": group_norm,
     "aten.native_group_norm_backward.default": group_norm_backward,
+    "aten.norm.Scalar": norm,
+    "aten.norm.ScalarOpt_dim": norm,
     "aten.linalg_vector_norm.default": vector_norm,
 }

@@ -5,13 +5,17 @@ A rule takes the context, then the operator's own arguments.
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, Final
 
 import torch
 
 from protocol.numerics.opcodes import Op
 from prover.capture.lowering.context import FLOAT, Context, Operand, Rule
 from prover.capture.views import View
+
+MOST_PRODUCTS: Final = 64
+"""The largest whole exponent that is a chain of products (L-23)."""
 
 
 def add(c: Context, a: Operand, b: Operand, alpha: float = 1) -> View:
@@ -70,37 +74,47 @@ def reciprocal(c: Context, a: View) -> View:
     return c.div(1.0, a)
 
 
-def rsqrt(c: Context, a: View) -> View:
-    """round(1 / round(sqrt(a)))."""
-    return c.div(1.0, c.sqrt(a))
-
-
 def power(c: Context, a: Operand, exponent: Operand) -> View:
-    """Products for exponents 1, 2, 3, 4; sqrt for 0.5 and 1.5; reciprocals of those for the negative ones."""
-    if isinstance(exponent, View) or not isinstance(a, View):
-        raise c.unsupported("only a tensor to the power of a fixed number has a formula; use exp and log")
-    if exponent < 0:
-        return c.div(1.0, _positive_power(c, a, -exponent))
-    return _positive_power(c, a, exponent)
+    """a ** exponent: products for whole exponents, roots for halves, else exp(exponent * log(a)) (L-23)."""
+    if isinstance(exponent, View):
+        if isinstance(a, View) or a <= 0:
+            raise c.unsupported(
+                "a tensor as exponent has a formula only over a positive number; write exp(b * log(a)) where "
+                "a is positive"
+            )
+        return c.exp(c.mul(exponent, math.log(a)))
+    if not isinstance(a, View):
+        raise c.unsupported("a number to the power of a number is no tensor")
+    return _power(c, c.floats(a)[0], float(exponent))
 
 
-def _positive_power(c: Context, a: View, exponent: float) -> View:
-    if exponent == 0.5:
-        return c.sqrt(a)
-    square = c.mul(a, a) if exponent >= 2 else a
-    powers = {0: None, 1: a, 2: square}
-    if exponent == 1.5:
-        return c.mul(a, c.sqrt(a))
-    if exponent in (3, 4):
-        return c.mul(square, a if exponent == 3 else square)
-    if exponent == 0:
+def _power(c: Context, a: View, exponent: float) -> View:
+    size = abs(exponent)
+    if size == 0:
         return c.number(1.0, FLOAT).broadcast(a.shape)
-    chosen = powers.get(int(exponent)) if exponent == int(exponent) else None
-    if chosen is None:
-        raise c.unsupported(
-            f"the exponent {exponent} has no formula; 0, 0.5, 1, 1.5, 2, 3, 4 and their negatives do"
-        )
-    return c.floats(chosen)[0]
+    if size == int(size) and size <= MOST_PRODUCTS:
+        value = _whole_power(c, a, int(size))
+    elif size in (0.5, 1.5):
+        if exponent == -0.5:
+            return c.unary(Op.RSQRT, a)
+        value = c.sqrt(a) if size == 0.5 else c.mul(a, c.sqrt(a))
+    elif size == int(size):
+        raise c.unsupported(f"whole exponents go up to {MOST_PRODUCTS}; {exponent} has no formula")
+    else:
+        return c.exp(c.mul(exponent, c.unary(Op.LOG, a)))
+    return c.div(1.0, value) if exponent < 0 else value
+
+
+def _whole_power(c: Context, a: View, exponent: int) -> View:
+    """Products of a, a * a, (a * a) * (a * a), ... for the binary digits of the exponent, largest first."""
+    squares = [a]
+    while 2 ** len(squares) <= exponent:
+        squares.append(c.mul(squares[-1], squares[-1]))
+    chosen = [square for digit, square in enumerate(squares) if exponent >> digit & 1]
+    result = chosen.pop()
+    while chosen:
+        result = c.mul(result, chosen.pop())
+    return result
 
 
 def maximum(c: Context, a: Operand, b: Operand) -> View:
@@ -252,7 +266,14 @@ _OVERLOADS: dict[str, Rule] = {
     "exp.default": unary(Op.EXP),
     "log.default": unary(Op.LOG),
     "reciprocal.default": reciprocal,
-    "rsqrt.default": rsqrt,
+    "rsqrt.default": unary(Op.RSQRT),
+    "expm1.default": unary(Op.EXPM1),
+    "log1p.default": unary(Op.LOG1P),
+    "tanh.default": unary(Op.TANH),
+    "sigmoid.default": unary(Op.SIGMOID),
+    "erf.default": unary(Op.ERF),
+    "sin.default": unary(Op.SIN),
+    "cos.default": unary(Op.COS),
     "pow.Tensor_Scalar pow.Scalar pow.Tensor_Tensor": power,
     "maximum.default": maximum,
     "minimum.default": minimum,
