@@ -11,6 +11,7 @@ import pytest
 from web3.types import RPCEndpoint, RPCResponse
 
 from challenger.agent import Watcher
+from challenger.pace import Pace
 from protocol.chain.agent import run
 from protocol.chain.court_view import ChainView
 from protocol.chain.embedded import EmbeddedProvider
@@ -255,6 +256,25 @@ def test_two_jobs_of_one_account_are_followed_side_by_side(field: Field) -> None
         assert [update.status for update in field.updates(folder)] == [UpdateStatus.FALLEN]
     assert field.disputes() == [DisputeStatus.CLOSED] * 2
     assert all(watcher.idle for watcher in watchers)
+
+
+def test_what_is_or_will_be_too_late_asks_for_an_operator(field: Field) -> None:
+    field.cheat().train(2)
+    log = Lines()
+    watcher = field.watcher(log=log, dry_run=True)
+    watcher.pace = Pace(step=200.0, state=0.0, outputs=0.0)  # 600 s a segment, and 620 s are left for two
+    watcher.step()
+    [said] = log.at("error")
+    assert "cannot be compared before its deadline: 2 segments" in said
+    field.pass_time(650)
+    watcher.step()
+    assert "is wrong and cannot be disputed any more" in log.at("error")[-1]
+    late = Lines()
+    field.watcher(log=late).turn()
+    assert "was not compared before its deadline" in late.at("error")[0]
+    field.pass_time(200)
+    watcher.step()
+    assert "FINAL THOUGH WRONG" in log.at("error")[-1]
 
 
 def test_moves_are_told_in_fields(field: Field) -> None:
