@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gavel.fixtures.format import Fixture
-from gavel.fixtures.refusals import SCRIPTS, UNREACHED
+from gavel.fixtures.refusals import SCRIPTS
 from gavel.fixtures.script import OTHER, Script, setting
 from gavel.fixtures.steps import Call
 from protocol.errors import MismatchError, RefusedError
@@ -18,6 +18,31 @@ from protocol.game import moves as m
 from protocol.game.reasons import REASONS
 
 FOLDER = Path(__file__).resolve().parents[2] / "specs" / "fixtures"
+
+_DEPLOYING = "refuses a deployment, and a dispute begins with one that was accepted"
+_COURT_ALONE = "asked by the court alone, which checks the same before"
+_MODULE = "a module's own check, behind a check of each contract that uses it"
+
+UNREACHED = {
+    "board: no token": _DEPLOYING,
+    "board: no court": _DEPLOYING,
+    "court: no board or no verifier": _DEPLOYING,
+    "functions: no contract": _DEPLOYING,
+    "board: update exists": "ids hash the parent and the number of falls, so none comes twice",
+    "board: update is not live": _COURT_ALONE,
+    "board: final": _COURT_ALONE,
+    "board: token transfer failed": "the bond token of the fixtures reverts with a reason of its own",
+    "board: token moved another amount": "the bond token of the fixtures moves what it says (M-10)",
+    "court: too many disputes": "takes 67 million disputes",
+    "verifier: cursor kind": "the court hands out proofs at the last levels alone; program/verdicts has it",
+    "erc20: transfer from the zero address": "nobody holds the key of the zero address",
+    "erc20: approve from the zero address": "nobody holds the key of the zero address",
+    "merkle: height above 64": _MODULE,
+    "merkle: children not a power of two": _MODULE,
+    "merkle: more than 256 children": _MODULE,
+    "accumulator: length": _MODULE,
+}
+"""Why no move in a fixture is refused for these reasons."""
 
 
 def refused() -> Counter[str]:
