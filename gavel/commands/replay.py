@@ -60,5 +60,6 @@ def replay(paths: tuple[Path, ...], rpc: str | None, trace: TextIO | None, quiet
             player.play(file)
     tally = player.tally
     what = {"vectors": "cases", "job": "steps", "dispute": "steps"}
-    parts = [f"{n} of {kind} ({tally.parts[kind]:,} {what[kind]})" for kind, n in sorted(tally.files.items())]
-    click.echo(f"{len(found)} fixtures agree: {', '.join(parts)}", err=aside)
+    parts = [f"{kind} {n} ({tally.parts[kind]:,} {what[kind]})" for kind, n in sorted(tally.files.items())]
+    agree = "fixture agrees" if len(found) == 1 else "fixtures agree"
+    click.echo(f"{len(found)} {agree}: {', '.join(parts)}", err=aside)

@@ -68,7 +68,9 @@ def test_a_folder_agrees(
     assert gavel(monkeypatch, "replay", copied) == 0
     out = capsys.readouterr().out
     assert "refused: board: job has ended" in out
-    assert out.splitlines()[-1].startswith("3 fixtures agree: 1 of dispute (13 steps), 1 of job (12 steps)")
+    assert out.splitlines()[-1].startswith(
+        "3 fixtures agree: dispute 1 (13 steps), job 1 (12 steps), vectors 1 (307 cases)"
+    )
 
 
 @pytest.mark.parametrize("name", SAMPLES.values())
@@ -234,7 +236,7 @@ def test_a_devnet_is_left_as_it_was_found(
         assert gavel(monkeypatch, "replay", "--rpc", node.url, copied / SAMPLES["dispute"]) == 0
         assert int(chain.rpc("eth_blockNumber", []), 16) <= before + 2  # its own clock goes on
         assert chain.rpc("eth_getTransactionCount", ["0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"]) == "0x0"
-    assert "1 fixtures agree" in capsys.readouterr().out
+    assert "1 fixture agrees" in capsys.readouterr().out
 
 
 def _used(chain: EmbeddedChain) -> None:
