@@ -78,7 +78,7 @@ def test_each_reason_is_reached_by_a_test() -> None:
     tests = [path for path in (ROOT / "tests").rglob("test_*.py") if path != Path(__file__).resolve()]
     text = "\n".join(path.read_text() for path in tests)
     missing = {reason for reason in REASONS if reason not in text and not reason.startswith(TOKENS)}
-    assert missing == NEVER_MET
+    assert missing <= NEVER_MET
 
 
 def test_each_rule_that_a_reason_upholds_is_in_the_specification() -> None:

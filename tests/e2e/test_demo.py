@@ -41,8 +41,8 @@ def test_a_fold_range_of_the_corrupted_matmul_decided(report: dict[str, Any]) ->
     assert evidence["leaf"] == "range"
     assert (evidence["segment"], evidence["step"], evidence["word"]) == (8, 147, 321)
     assert evidence["label"].startswith("addmm model.py:")
-    assert evidence["range"] == evidence["ranges"] == 2
-    assert evidence["terms"] == [32, 63]
+    assert evidence["range"] == evidence["ranges"] == 8
+    assert evidence["terms"] == [56, 63]
     difference = int(evidence["posted_bits"], 16) ^ int(evidence["right_bits"], 16)
     assert difference == 1 << 12
 
