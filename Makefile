@@ -36,6 +36,7 @@ types: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks.hashing
+	$(BIN)/python -m benchmarks.dispute_cost
 
 # What the contracts are and cost, and the table of reasons in specs/errors.md: committed, and compared by a test.
 snapshots: setup
