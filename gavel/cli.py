@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from gavel.commands.certify import certify
-from gavel.commands.chain import deploy, devnet
+from gavel.commands.chain import deploy, devnet, tick
 from gavel.commands.demo import demo
 from gavel.commands.doctor import doctor
 from gavel.commands.fixtures import fixtures
@@ -46,6 +46,7 @@ for command in (
     replay,
     demo,
     devnet,
+    tick,
     deploy,
     job,
     train,

@@ -1,7 +1,8 @@
-"""`gavel devnet` and `gavel deploy`."""
+"""`gavel devnet`, `gavel tick` and `gavel deploy`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ import click
 from gavel.commands.shared import PATH, key_option, logger, private_key, rpc_option
 
 HANDED_OUT = 10_000 * 10**18
+HOUR = 3600
 
 
 @click.command()
@@ -25,7 +27,13 @@ HANDED_OUT = 10_000 * 10**18
     show_default=True,
     help="Seconds between empty blocks, which keep the chain's clock going.",
 )
-def devnet(port: int, accounts: int, block_time: float) -> None:
+@click.option(
+    "--keys",
+    type=PATH,
+    default=None,
+    help="Write the keys to this folder too: files 0, 1, ... for --key-file.",
+)
+def devnet(port: int, accounts: int, block_time: float, keys: Path | None) -> None:
     """Serve an embedded chain as JSON-RPC on 127.0.0.1, for trying things out.
 
     It prints accounts with their private keys. They are the ones that every Ethereum development tool prints,
@@ -37,6 +45,8 @@ def devnet(port: int, accounts: int, block_time: float) -> None:
     from protocol.chain.embedded import EmbeddedChain
 
     chain = EmbeddedChain(accounts=accounts)
+    if keys is not None:
+        _write_keys(keys, chain.keys)
     server = Devnet(chain, port=port, block_time=block_time)
     for key in chain.keys:
         click.echo(f"{Account.from_key(key).address} 0x{key.hex()}")
@@ -45,6 +55,43 @@ def devnet(port: int, accounts: int, block_time: float) -> None:
         server.serve()
     except KeyboardInterrupt:
         click.echo("stopped")
+
+
+def _write_keys(folder: Path, keys: Sequence[bytes]) -> None:
+    """One file per account, readable by its owner alone; what is there already is replaced.
+
+    Raises:
+        StorageError: the folder or a file in it cannot be written.
+    """
+    from protocol.errors import StorageError
+
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for number, key in enumerate(keys):
+            path = folder / str(number)
+            path.unlink(missing_ok=True)
+            path.touch(mode=0o600)
+            path.write_text(f"0x{key.hex()}\n")
+    except OSError as error:
+        raise StorageError(
+            f"the keys cannot be written to {folder} ({error}); name a folder of your own with --keys"
+        ) from error
+
+
+@click.command()
+@rpc_option
+@click.argument("hours", type=click.FloatRange(min=0, max=24 * 366, min_open=True))
+def tick(rpc: str, hours: float) -> None:
+    """Move the clock of a development chain on by some HOURS, so that windows end.
+
+    Real chains have no such call, and refuse it.
+    """
+    from protocol.chain.client import Client
+    from protocol.chain.development import DevelopmentNode
+
+    client = Client.connect(rpc)
+    DevelopmentNode(client).mine(client.now() + int(hours * HOUR))
+    logger("clock")(f"moved on by {hours:g} hours")
 
 
 @click.command()

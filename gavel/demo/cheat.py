@@ -1,5 +1,6 @@
-"""A cheat for drills on a development chain: ``--hooks gavel.demo.cheat:corrupt_logits`` of `gavel train` and
-`gavel defend`. All others, for `gavel demo --cheat`, are in gavel/scenarios/cheats.py.
+"""A cheat for drills on a development chain: for ``--hooks`` of `gavel train`, `defend` and `trainer run`.
+
+All others, for `gavel demo --cheat`, are in gavel/scenarios/cheats.py.
 """
 
 from __future__ import annotations
@@ -28,3 +29,8 @@ def corrupt_logits(folder: JobFolder, *, segment: int = 7, word: int = 321) -> H
             "on another job"
         )
     return PartialSum(step=step, node=node, word=word, range=n_ranges(descriptor, geometry.range_log2)).hooks
+
+
+def corrupt_first_segment(folder: JobFolder) -> Hooks:
+    """The same in the first segment of a job: ``--hooks gavel.demo.cheat:corrupt_first_segment``."""
+    return corrupt_logits(folder, segment=0)
