@@ -240,6 +240,8 @@ class Watcher(Agent):
         if update.status == UpdateStatus.PENDING:
             until = datetime.fromtimestamp(update.deadline, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
             self._log(f"{text}posted, can be disputed until {until}", deadline=update.deadline, **told)
+        elif update.status == UpdateStatus.FINAL and self.differences.get(update.update) is not None:
+            self._log(f"{text}FINAL THOUGH WRONG: nobody felled it in time", level="error", **told)
         else:
             self._log(f"{text}{update.status.value}", **told)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Final
 
 from protocol.chain.agent import Agent, Log
@@ -92,7 +93,7 @@ class TrainingAgent(Agent):
         """
         if time.monotonic() < self._not_before:
             return False
-        if self._work is not None and self._account.moved():
+        if self._work is not None and self._moved():
             self._log("the job's tip is another one now; begins again from there", level="warning")
             self._work = None
         try:
@@ -108,6 +109,11 @@ class TrainingAgent(Agent):
     def trouble(self, error: GavelError) -> None:
         """Say what keeps it from training; the defence goes on (K-3)."""
         self._log.once(f"NOT TRAINING: {error}; trying again later", level="error")
+
+    def _moved(self) -> bool:
+        with suppress(ChainError):  # training needs no node between two segments
+            return self._account.moved()
+        return False
 
     def _begin(self) -> bool:
         """Post what is ready, or begin to train what is not; False where neither is possible."""
@@ -169,7 +175,7 @@ class TrainingAgent(Agent):
         return 3 * (int(state["lease_due"]) - self.view.now()) < 2 * lease
 
     def _post(self) -> bool:
-        posted, self._work = self._ready, None
+        posted, self._ready, self._work = self._ready, [], None
         self._posted.append(self._account.post(posted))
         self._served += len(posted)
         return True

@@ -313,4 +313,4 @@ def status(folder: Path, rpc: str, deployment: Path, account: str | None) -> Non
         )
     console.print(table)
     if looked is not None:
-        console.print(f"account 0x{looked.hex()}: {exposure(view, looked)}", highlight=False)
+        console.print(f"account 0x{looked.hex()}: {exposure(view, looked)}", highlight=False, soft_wrap=True)

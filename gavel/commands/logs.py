@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import click
 
+from challenger.ledger import Exposure
 from protocol.chain.agent import Log
 
 log_option: Final = click.option(
@@ -21,8 +22,10 @@ log_option: Final = click.option(
     help="Lines for people, or one JSON object a line with ids in full.",
 )
 
-_SAID: Final = ("segment",)
-"""Fields that are left out of lines for people: a text counts segments from 1, fields as the chain does."""
+_SAID: Final = frozenset({"segment", "status", "dry_run", "locks", *Exposure.__dataclass_fields__})
+"""Left out of lines for people, whose text says them: segments counted from 1 (in fields from 0, as on the
+chain), and amounts.
+"""
 
 _SHORT: Final = 12
 """Hexadecimal digits of an id in a line for people."""

@@ -95,6 +95,13 @@ once_option: Final = click.option(
 folder_argument: Final = click.argument("folder", type=click.Path(path_type=Path))
 
 
+def key_is_named(key_file: Path | None) -> bool:
+    """Whether there is a keystore, a file or a variable for `private_key` to read."""
+    context = click.get_current_context(silent=True)
+    keystore = context.meta.get(_KEYSTORE) if context is not None else None
+    return keystore is not None or key_file is not None or bool(os.environ.get(KEY_VARIABLE))
+
+
 def private_key(key_file: Path | None) -> bytes:
     """Return the key from the keystore, the file or the environment; a key is never an argument (K-6).
 

@@ -12,6 +12,7 @@ from gavel.commands.shared import (
     PATH,
     chain_options,
     connect,
+    key_is_named,
     key_option,
     once_option,
     poll_option,
@@ -144,14 +145,9 @@ def watch(
 def _key(key_file: Path | None, *, dry_run: bool, account: str | None) -> bytes | None:
     if account is not None and not dry_run:
         raise UsageError("--account looks as somebody else, who cannot send; use it with --dry-run")
-    if dry_run and account is not None:
+    if dry_run and (account is not None or not key_is_named(key_file)):
         return None
-    try:
-        return private_key(key_file)
-    except UsageError:
-        if dry_run and key_file is None:
-            return None
-        raise
+    return private_key(key_file)
 
 
 def read_address(account: str | None) -> bytes | None:

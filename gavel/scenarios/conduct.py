@@ -4,7 +4,7 @@ back or replaced. What a party computes otherwise is not here but in hooks (lies
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Final, Literal
 
@@ -103,15 +103,7 @@ def garbage(value: bytes) -> bytes:
 def spoiled(move: Move) -> Move:
     """An answer with garbage in it: of a commitment the first child, of a reveal everything."""
     if isinstance(move, Commit):
-        children = (garbage(move.children[0]), *move.children[1:])
-        return Commit(
-            position=move.position,
-            children=children,
-            first_path=move.first_path,
-            last_path=move.last_path,
-            accumulator=move.accumulator,
-            as_update=move.as_update,
-        )
+        return replace(move, children=(garbage(move.children[0]), *move.children[1:]))
     if isinstance(move, Reveal):
         return Reveal(children=tuple(garbage(child) for child in move.children))
     if isinstance(move, RevealPage):

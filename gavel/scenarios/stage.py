@@ -23,7 +23,7 @@ from protocol.chain.court_view import ChainView
 from protocol.chain.deployment import Contracts, deploy
 from protocol.chain.embedded import EmbeddedChain, EmbeddedProvider, frozen_clock
 from protocol.chain.moves import send_move
-from protocol.errors import MismatchError, RefusedError, UsageError
+from protocol.errors import MismatchError, UsageError
 from protocol.game.ids import Kind
 from protocol.game.moves import Cancel, Move, Refund, Release, Withdraw
 from protocol.game.trace import HONEST, Hooks
@@ -203,18 +203,6 @@ class Stage:
         """Make a move for a role."""
         send_move(self.contracts[role], move)
         self.made.append(Made(role=role, move=move))
-
-    def refused(self, role: str, move: Move) -> str:
-        """Make a move that must be refused, and return the reason.
-
-        Raises:
-            MismatchError: it was accepted.
-        """
-        try:
-            send_move(self.contracts[role], move)
-        except RefusedError as error:
-            return error.reason
-        raise MismatchError(f"{type(move).__name__} by the {role} was accepted, and should have been refused")
 
     # ---------------------------------------------------------------- the end
 

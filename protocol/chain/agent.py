@@ -9,6 +9,7 @@ from dataclasses import fields
 from threading import Event as Flag
 from typing import Any, Final, Protocol
 
+from protocol.amounts import amount
 from protocol.chain.client import SentTransaction
 from protocol.chain.court_view import ChainView
 from protocol.chain.deployment import Contracts
@@ -128,7 +129,7 @@ class Agent(ABC):
         told: dict[str, Any] = {"move": type(move).__name__, **ids(move)}
         if self._dry_run:
             locked = self.locks(move)
-            lock = f", which would lock {locked:,} of the smallest unit" if locked else ""
+            lock = f", which would lock {amount(locked)} tokens" if locked else ""
             self._log.once(f"would send {type(move).__name__}{lock}", dry_run=True, locks=locked, **told)
             return False
         began = time.perf_counter()

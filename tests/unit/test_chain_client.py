@@ -256,6 +256,34 @@ def test_cursor_reads_each_log_once(client: Client, token: Contract) -> None:
     assert cursor.advance(client.block_number()) == []
 
 
+class Thrifty(EmbeddedProvider):
+    """A node that gives the logs of at most five blocks at a time."""
+
+    def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
+        if method == "eth_getLogs":
+            request = params[0]
+            if int(request["toBlock"], 16) - int(request["fromBlock"], 16) >= 5:
+                return RPCResponse(jsonrpc="2.0", id=1, error={"code": -32005, "message": "too many blocks"})
+        return super().make_request(method, params)
+
+
+def test_a_node_that_gives_few_blocks_at_a_time_is_asked_for_fewer(
+    chain: EmbeddedChain, client: Client, token: Contract
+) -> None:
+    for _ in range(30):
+        chain.rpc("evm_mine", [])
+    token.send("transfer", NOBODY, 77)
+    thrifty, told = Client(Thrifty(chain)), []
+    cursor = LogCursor(
+        thrifty, [token], first_block=0, progress=lambda last, latest: told.append((last, latest))
+    )
+    whole = LogCursor(client, [token], first_block=0)
+    latest = client.block_number()
+    assert cursor.advance(latest) == whole.advance(latest)
+    assert told[0][0] < told[-1][0] < latest
+    assert {end for _, end in told} == {latest}
+
+
 # ---------------------------------------------------------------- devnet
 
 

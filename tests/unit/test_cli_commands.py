@@ -19,7 +19,7 @@ from protocol.chain.devnet import Devnet
 from protocol.chain.embedded import EmbeddedChain
 from protocol.errors import UsageError
 
-CHAIN_COMMANDS = ["deploy", "train", "submit", "defend", "watch", "status"]
+CHAIN_COMMANDS = ["deploy", "quote", "train", "submit", "defend", "watch", "status"]
 
 
 @pytest.fixture(scope="module")

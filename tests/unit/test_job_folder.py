@@ -14,7 +14,7 @@ from protocol.errors import GavelError, MalformedError, MismatchError, StorageEr
 from protocol.game.trace import HONEST, Hooks
 from protocol.job_folder import JobFolder, commit, job_of_words, load_words, manifest_bytes, save_words
 from protocol.words_file import size_of
-from prover.engine.checkpoints import store_of_job
+from prover.engine.checkpoints import given_state, store_of_job
 from prover.engine.hashing import state_root
 from prover.engine.trace import ReplayTrace
 from prover.trainer import Trainer
@@ -183,6 +183,23 @@ def test_a_trainer_does_not_build_on_a_wrong_tip(folder: JobFolder, tmp_path: Pa
         )
     )
     assert leased == ["right"]
+
+
+def test_a_given_state_comes_from_a_store_or_from_one_file(folder: JobFolder, tmp_path: Path) -> None:
+    path = tmp_path / "first"
+    [segment] = _trainer(folder, _store(folder, path)).train(
+        first_segment=0, root=folder.job.genesis, segments=1
+    )
+    [checkpoint] = _store(folder, path).checkpoints()
+    one = tmp_path / "state.safetensors"
+    one.write_bytes((path / checkpoint.name).read_bytes())
+    for place in (str(path), f"file://{path}", str(one), f"file://{one}"):
+        state = given_state(folder, place, segment.root)
+        assert state_root(state, folder.job.geometry.tensor_height, len(state)) == segment.root
+        with pytest.raises((UsageError, MismatchError), match="state"):
+            given_state(folder, place, bytes(32))
+    with pytest.raises(UsageError, match="another place"):
+        given_state(folder, str(tmp_path / "none.safetensors"), segment.root)
 
 
 def test_no_lease_is_taken_where_nothing_can_be_stored(folder: JobFolder) -> None:

@@ -19,7 +19,7 @@ from protocol.chain.deployment import Contracts, deploy
 from protocol.chain.embedded import EmbeddedChain, EmbeddedProvider, frozen_clock
 from protocol.chain.moves import ensure_allowance, send_move
 from protocol.checkpoints import CheckpointStore
-from protocol.errors import MismatchError, StorageError
+from protocol.errors import ChainError, MismatchError, StorageError
 from protocol.game.ids import dispute_id
 from protocol.game.moves import Commit, Lease, Post, Release, Reserve
 from protocol.game.openings import Openings
@@ -243,6 +243,27 @@ def test_no_room_stops_training_and_not_the_defence(world: World, monkeypatch: p
     agent._not_before = 0.0
     (world.path / "objects").unlink()
     _until(agent, lambda: len(world.posted()) == 4)
+
+
+def test_it_trains_on_while_the_node_is_away_and_posts_when_it_is_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = world.training(per_update=1)
+    _until(agent, lambda: agent._work is not None)
+    agent.turn()  # takes the lease
+    with monkeypatch.context() as patched:
+        patched.setattr(world.chain, "rpc", _unreachable)
+        with pytest.raises(ChainError):
+            _until(agent, lambda: False)
+        assert len(world.store.checkpoints()) == 1  # at its end it must be posted
+        with pytest.raises(ChainError):
+            agent.turn()
+    _until(agent, lambda: len(world.posted()) == 4)
+    assert world.posted() == world.roots
+
+
+def _unreachable(method: str, params: list[object]) -> object:
+    raise OSError("no route to the node")
 
 
 def test_a_dispute_is_answered_between_two_steps(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

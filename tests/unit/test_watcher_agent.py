@@ -11,6 +11,7 @@ import pytest
 from web3.types import RPCEndpoint, RPCResponse
 
 from challenger.agent import Watcher
+from challenger.pace import Pace
 from protocol.chain.agent import run
 from protocol.chain.court_view import ChainView
 from protocol.chain.embedded import EmbeddedProvider
@@ -116,17 +117,16 @@ def test_no_reorganisation_costs_a_bond(field: Field, confirmations: int) -> Non
 
 def test_a_dry_run_says_what_it_would_send_and_sends_nothing(field: Field) -> None:
     field.cheat().train(2)
-    before = field.nonce(), field.view.balance
+    before = field.nonce()
     for options in ({}, {"key": None, "account": field.account("other")}, {"key": None}):
         log = Lines()
         watcher = field.watcher(log=log, dry_run=True, **options)
         for _ in range(3):
             assert watcher.step() == []
         [text] = log.saying("would send")
-        bond = field.folder.job.money.challenge_bond
-        assert text == f"would send Reserve, which would lock {bond:,} of the smallest unit"
+        assert text == "would send Reserve, which would lock 6 x 10^7 tokens"
         assert log.at("error") == []
-    assert field.nonce() == before[0]
+    assert field.nonce() == before
     assert field.view.reservations(field.account("watcher")) == []
     with pytest.raises(UsageError, match="run it dry"):
         field.watcher(key=None)
@@ -135,7 +135,7 @@ def test_a_dry_run_says_what_it_would_send_and_sends_nothing(field: Field) -> No
 def test_a_watcher_started_with_nothing_calls_silence_before_it_has_replayed(field: Field) -> None:
     cheat = field.cheat(step=10)
     cheat.train(4)
-    field.play_until_open = _until_open(field, field.watcher())  # type: ignore[attr-defined]
+    _until_open(field.watcher())
     cheat.agent.step()  # it commits, and is silent from then on
     first = field.watcher(fresh=True)
     assert first.step()  # selects
@@ -147,7 +147,7 @@ def test_a_watcher_started_with_nothing_calls_silence_before_it_has_replayed(fie
     assert log.saying("showed that the other side's time is over")
 
 
-def _until_open(field: Field, watcher: Watcher) -> list[Move]:
+def _until_open(watcher: Watcher) -> list[Move]:
     moves: list[Move] = []
     while not any(isinstance(move, Open) for move in moves):
         moves += watcher.step()
@@ -164,7 +164,7 @@ def test_one_turn_replays_one_segment_and_an_open_dispute_comes_first(field: Fie
         assert len(log.saying("replayed")) == segment
     assert watcher.turn()  # the comparison
     assert log.saying("segment 4: WRONG")
-    _until_open(field, watcher)
+    _until_open(watcher)
     cheat.agent.step()
     log = Lines()
     again = field.watcher(log=log, fresh=True)
@@ -256,6 +256,25 @@ def test_two_jobs_of_one_account_are_followed_side_by_side(field: Field) -> None
         assert [update.status for update in field.updates(folder)] == [UpdateStatus.FALLEN]
     assert field.disputes() == [DisputeStatus.CLOSED] * 2
     assert all(watcher.idle for watcher in watchers)
+
+
+def test_what_is_or_will_be_too_late_asks_for_an_operator(field: Field) -> None:
+    field.cheat().train(2)
+    log = Lines()
+    watcher = field.watcher(log=log, dry_run=True)
+    watcher.pace = Pace(step=200.0, state=0.0, outputs=0.0)  # 600 s a segment, and 620 s are left for two
+    watcher.step()
+    [said] = log.at("error")
+    assert "cannot be compared before its deadline: 2 segments" in said
+    field.pass_time(650)
+    watcher.step()
+    assert "is wrong and cannot be disputed any more" in log.at("error")[-1]
+    late = Lines()
+    field.watcher(log=late).turn()
+    assert "was not compared before its deadline" in late.at("error")[0]
+    field.pass_time(200)
+    watcher.step()
+    assert "FINAL THOUGH WRONG" in log.at("error")[-1]
 
 
 def test_moves_are_told_in_fields(field: Field) -> None:
