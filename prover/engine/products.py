@@ -37,7 +37,7 @@ _SCATTER_COST = 4
 """Of writing words one by one, in the same measure."""
 
 _COPY_FROM = 64
-"""Rows from which columns are copied even if they lie side by side: far terms push each other out of the first
+"""Rows from which columns are copied even if they lie side by side: far terms would evict each other from the
 cache."""
 
 _SUMS_MOST = 1 << 17

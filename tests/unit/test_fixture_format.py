@@ -10,6 +10,7 @@ import pytest
 
 from gavel.fixtures import format as form
 from gavel.fixtures import values
+from gavel.fixtures.calls import NAMES
 from gavel.fixtures.format import DifferenceError, Fixture, index_text, read_index, render
 from gavel.fixtures.replay import find
 from gavel.fixtures.steps import Setting, steps_of
@@ -151,6 +152,8 @@ def test_other_things_are_no_integers(value: Any) -> None:
         [{"time": 1, "from": "a", "to": ["court"], "calldata": "0x", "refused": ""}],
         [{"time": 1, "from": "a", "to": "court", "calldata": "0x", "refused": None}],
         [{"tick": 1, "after": []}],
+        [{"tick": 0}],
+        [{"tick": 1 << 70}],
     ],
 )
 def test_steps_that_are_none(steps: Any) -> None:
@@ -166,7 +169,7 @@ def test_a_setting_is_complete(path: str) -> None:
         deployer="a",
         scheduled_gas=1,
         supply=1 << 60,
-        contracts=dict.fromkeys(("token", "verifier", "board", "court"), bytes(20)),
+        contracts=dict.fromkeys(NAMES, bytes(20)),
     )
     shown: Any = json.loads(json.dumps(setting.shown()))
     assert Setting.of(shown) == setting
@@ -174,7 +177,7 @@ def test_a_setting_is_complete(path: str) -> None:
     place = shown
     for folder in folders:
         place = place[folder]
-    for wrong in ("nobody", None, [], 10**9):
+    for wrong in (str(1 << 300), "nobody", None, [], 10**9):
         place[last] = wrong
         if (path, wrong) != ("chain_id", 10**9):
             with pytest.raises(MalformedError):

@@ -93,6 +93,22 @@ def test_files_that_are_no_vectors(body: dict[str, Any]) -> None:
         replay_vectors(fixture, Trace())
 
 
+@pytest.mark.parametrize(
+    ("function", "given"),
+    [
+        ("round", {"mantissa": "1", "exponent": -(10**12)}),
+        ("round", {"mantissa": None, "exponent": 0}),
+        ("tree", {"leaves": [], "height": 10**12}),
+        ("end_point", {"children": ["0x"], "height": 10**12, "index": 0, "leaf": "0x", "path": []}),
+        ("descriptor", {"descriptor": "0x01" + "00" * 1023, "tensor_height": 10**12, "range_log2": 0}),
+    ],
+)
+def test_sizes_that_nothing_has_are_refused_before_they_cost_memory(
+    function: str, given: dict[str, Any]
+) -> None:
+    assert outcome(function, given) == {"refused": MALFORMED}
+
+
 def test_the_trace_has_a_line_for_each_primitive() -> None:
     sink = io.StringIO()
     file = next(file for file in FILES if file.name == "numerics/mul")
