@@ -14,7 +14,7 @@ from prover.capture.result import kind
 from prover.engine.executor import Executor
 
 SEED = bytes(range(32))
-STEPS = 3
+STEPS = 4
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Played:
     nodes: list[list[Words]]
 
     def characteristic(self) -> int:
-        """The number of the training's most characteristic node: the largest, or one that divides addresses."""
+        """The number of the most characteristic node: the largest, or one that divides addresses."""
         label, wanted = self.entry.characteristic
         program = self.captured.program
         found = [
