@@ -176,9 +176,9 @@ module:function` reports on a model of your own.
 
 ## Models
 
-Each unchanged, at a small size: captured, loss and gradients compared with eager PyTorch, sampled elements of
-every kind of node compared with the reference (`tests/differential/test_zoo.py`), and a whole dispute over the
-node named last, ended there by the contract's verdict (`tests/contracts/test_zoo_disputes.py`). Recurrent
+Each unchanged, at a small size: captured, loss and gradients compared with eager PyTorch, sampled elements
+of every kind of node compared with the reference (`tests/differential/test_zoo.py`), and a whole dispute over
+the node named last, ended there by the contract's verdict (`tests/contracts/test_zoo_disputes.py`). Recurrent
 networks are unrolled (L-14).
 
 | name | module | loss | optimizer | with | nodes | most characteristic node |
