@@ -13,10 +13,13 @@ from typing import Any, Final
 
 from gavel.certify.run import ALL, Result
 from protocol.errors import MalformedError
+from protocol.files import read_file
 from protocol.numerics.opcodes import Op
+from protocol.wire import read_json
 from prover.engine import codegen, scalars, tabulated
 
 FORMAT: Final = "gavel certificate 1"
+MAX_BYTES: Final = 1 << 16
 
 
 def source_hash() -> str:
@@ -65,17 +68,12 @@ def load(path: Path) -> dict[str, Any]:
 
     Raises:
         MalformedError: it is not the record of a run over all words.
+        StorageError: it cannot be read.
     """
-    try:
-        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if (
-            data["format"] == FORMAT
-            and data["words"] == ALL
-            and Op[data["function"]] == int(data["code"], 16)
-        ):
-            return data
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise MalformedError(f"{path} is no record of a certified function: {error!r}") from error
+    data = read_json(read_file(path, limit=MAX_BYTES), what=f"the record {path}")
+    keys = {"format", "function", "words", "source", "nearest"}
+    if isinstance(data, dict) and keys <= data.keys() and (data["format"], data["words"]) == (FORMAT, ALL):
+        return data
     raise MalformedError(
         f"{path} is no record ({FORMAT}) of a run over all words; make one with `gavel certify`"
     )

@@ -30,6 +30,7 @@ def certify(names: tuple[str, ...], threads: int | None, sample: int, record: Pa
     proven bound, each word with what that rounds to, and MPFR decides wherever that is not enough.
     """
     from protocol.errors import UsageError
+    from protocol.files import trouble, written
 
     known = [op.name.lower() for op in SCALAR_FUNCTIONS]
     chosen = known if "all" in names else [name.lower() for name in names]
@@ -46,6 +47,11 @@ def certify(names: tuple[str, ...], threads: int | None, sample: int, record: Pa
         if error.name != "gmpy2":
             raise
         raise UsageError("certify needs MPFR: install it with `pip install gmpy2`") from error
+    if record is not None:
+        try:
+            record.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise trouble(f"the folder {record} cannot be made", error) from error
     count = threads or os.cpu_count() or 1
     for name in dict.fromkeys(chosen):
         with click.progressbar(length=ALL, label=f"{name:8}", update_min_steps=1 << 24) as bar:
@@ -57,6 +63,5 @@ def certify(names: tuple[str, ...], threads: int | None, sample: int, record: Pa
             f"2^{result.nearest[0][0]:.2f} ({where}); {result.seconds:.1f} s on {count} threads"
         )
         if record is not None:
-            record.mkdir(parents=True, exist_ok=True)
-            text = json.dumps(record_of(result, count), indent=2)
-            (record / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+            with written(record / f"{name}.json") as file:
+                file.write((json.dumps(record_of(result, count), indent=2) + "\n").encode())

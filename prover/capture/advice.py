@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_NEAREST: Final = (
+NEAREST: Final = (
     (
         r"sort|topk|kthvalue|median|unique|searchsorted|bucketize",
         "orders have none; use amax, argmax or masks",
@@ -49,7 +49,7 @@ def nearest_form(operator: str) -> str:
         operator: full name, such as ``aten.atan.default``.
     """
     name = operator.removeprefix("aten.").partition(".")[0]
-    for pattern, advice in _NEAREST:
+    for pattern, advice in NEAREST:
         if re.search(rf"(^|_)({pattern})", name):
             return advice
     return "write it with the operators listed there, or add a rule"

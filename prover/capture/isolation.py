@@ -129,7 +129,13 @@ def private_copy(
     else:
         placeholder = torch.optim.SGD([torch.zeros(1)], lr=0.0)
         bare = Training(module=module, loss=loss, optimizer=placeholder).copy()
-        made = optimizer(bare.module.parameters())
+        try:
+            made = optimizer(bare.module.parameters())
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise UnsupportedError(
+                f"the optimizer cannot be made over the module's parameters: {error}; give one, or a "
+                "function that makes one from module.parameters()"
+            ) from error
         training = Training(module=bare.module, loss=bare.loss, optimizer=made)
     if isinstance(training.loss, nn.Module) and any(True for _ in training.loss.parameters()):
         raise UnsupportedError(

@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks.coverage import PATH, model_row
 from benchmarks.zoo import TINY
 from protocol.program.address import n_ranges
 from protocol.program.lint import check_program, check_values
@@ -45,6 +46,8 @@ def test_loss_gradients_and_first_update_are_those_of_eager_pytorch(name: str) -
     assert set(run.captured.gradients) == trainable
     changed = sum(not np.array_equal(a, b) for a, b in zip(run.states[0], run.states[2], strict=True))
     assert changed >= len(trainable)
+    row = model_row(name, run.entry, run.captured)
+    assert row in PATH.read_text().splitlines(), "specs/coverage.md is stale: python -m benchmarks.coverage"
 
 
 @pytest.mark.parametrize("name", TINY)

@@ -20,7 +20,7 @@ from protocol.numerics.accumulator import Accumulator
 from protocol.numerics.opcodes import Fold
 from protocol.program.address import n_ranges
 from protocol.program.descriptor import Node
-from prover.capture import capture
+from prover.capture import Captured, capture
 from prover.engine.executor import Executor
 from prover.engine.trace import ReplayTrace
 from tests.support.game import Table, geometry_of, seated, slots
@@ -111,14 +111,19 @@ def training(optimizer: Optimizer, *, frozen: bool) -> Training:
         batch=BATCH,
         steps=STEPS,
     )
+    return training_of(captured, rows=ROWS)
+
+
+def training_of(captured: Captured, *, rows: int) -> Training:
+    """A captured training over that many rows, as a job of two segments of two steps."""
     preset = load_preset("full")
     example = Example(
         program=captured.program,
         inputs=tuple(captured.inputs),
         state=tuple(captured.state),
         seed=bytes(range(32)),
-        n_rows=ROWS,
-        batch=BATCH,
+        n_rows=rows,
+        batch=captured.manifest["batch"],
         range_log2=preset.range_log2,
     )
     interpreter = example.interpreter()
@@ -127,8 +132,8 @@ def training(optimizer: Optimizer, *, frozen: bool) -> Training:
         example.program,
         inputs=example.inputs,
         seed=example.seed,
-        n_rows=ROWS,
-        batch=BATCH,
+        n_rows=rows,
+        batch=example.batch,
         tensor_height=interpreter.tensor_height,
     )
     honest = ReplayTrace(

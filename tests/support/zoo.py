@@ -14,7 +14,7 @@ from prover.capture.result import kind
 from prover.engine.executor import Executor
 
 SEED = bytes(range(32))
-STEPS = 3
+STEPS = 4
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Played:
     nodes: list[list[Words]]
 
     def characteristic(self) -> int:
-        """The number of the training's most characteristic node."""
+        """The number of the most characteristic node: the largest, or one that divides addresses."""
         label, wanted = self.entry.characteristic
         program = self.captured.program
         found = [
@@ -42,9 +42,13 @@ class Played:
             if program.labels[number].split()[0] == label and kind(node) == wanted
         ]
         assert found, f"no {wanted} in {sorted({label.split()[0] for label in program.labels})}"
-        return max(
-            found, key=lambda number: (program.nodes[number].extent * program.nodes[number].terms, number)
-        )
+
+        def weight(number: int) -> tuple[bool, int, int]:
+            node = program.nodes[number]
+            divides = any(divisor > 1 for leaf in node.leaves for divisor in leaf.divisors)
+            return divides, node.extent * node.terms, number
+
+        return max(found, key=weight)
 
     def samples(self) -> dict[str, int]:
         """One node of each kind: fold, primitives and what its leaves are."""

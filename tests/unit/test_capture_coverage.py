@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from benchmarks.coverage import PATH, tables
+from benchmarks.zoo import TINY
 from prover.capture import CoverageReport, coverage
 from prover.capture.advice import nearest_form
 
@@ -109,6 +111,14 @@ def test_a_step_that_cannot_be_recorded_is_one_refusal(changes: dict[str, Any], 
     assert refusal.operator == ""
     assert why in refusal.reason
     assert report.lines()[-1] == f"refused: {refusal.reason}"
+
+
+def test_the_table_of_coverage_is_not_stale() -> None:
+    text = PATH.read_text()
+    assert text.endswith(tables()), "specs/coverage.md is stale: python -m benchmarks.coverage"
+    models = text.partition("## Models")[2].partition("## Optimizers")[0]
+    named = [line.split("|")[1].strip() for line in models.splitlines() if line.startswith("| ")]
+    assert named == ["name", *TINY]
 
 
 def test_unsupported_operators_have_a_nearest_form() -> None:

@@ -176,6 +176,7 @@ MEANINGLESS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "sort": (lambda h: h.sort(1)[0], "use amax, argmax or masks"),
     "empty": (lambda h: h[:, :0], "empty"),
     "exponent": (lambda h: h**65, "exponents go up to 64"),
+    "integer power": (lambda h: h * torch.arange(4) ** 2, "no meaning on torch.int64"),
     "power": (lambda h: h.abs() ** h, "positive number"),
     "bags": (
         lambda h: F.embedding_bag(torch.tensor([0, 1, 1]), h.t(), torch.tensor([0, 1]), mode="sum"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from pathlib import Path
 
 import gmpy2
@@ -14,7 +15,7 @@ from gmpy2 import mpfr
 from gavel.certify.functions import FUNCTIONS, PRECISION, distance, number, rounded
 from gavel.certify.pieces import Piece, cut, turn_table
 from gavel.cli import cli
-from protocol.errors import UsageError
+from protocol.errors import StorageError, UsageError
 from prover.engine.scalar_scan import _polynomial, _turned
 
 NAMES = list(FUNCTIONS)
@@ -84,7 +85,23 @@ def test_certify_prints_what_it_found() -> None:
         (["exp", "--sample", "2", "--record", "x"], "a sample proves nothing"),
     ],
 )
-def test_what_cannot_be_certified_is_refused(arguments: list[str], reason: str, tmp_path: Path) -> None:
+def test_what_cannot_be_certified_is_refused(arguments: list[str], reason: str) -> None:
     result = CliRunner().invoke(cli, ["certify", *arguments])
     assert isinstance(result.exception, UsageError)
     assert reason in str(result.exception)
+
+
+def test_a_folder_that_cannot_be_made_is_said_before_the_scan(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = CliRunner().invoke(cli, ["certify", "exp", "--record", str(tmp_path / "file" / "below")])
+    assert isinstance(result.exception, StorageError)
+    assert "cannot be made" in str(result.exception)
+
+
+def test_without_mpfr_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [module for module in sys.modules if module.startswith("gavel.certify")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "gmpy2", None)
+    result = CliRunner().invoke(cli, ["certify", "exp"])
+    assert isinstance(result.exception, UsageError)
+    assert "pip install gmpy2" in str(result.exception)

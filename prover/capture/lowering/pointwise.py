@@ -76,6 +76,8 @@ def reciprocal(c: Context, a: View) -> View:
 
 def power(c: Context, a: Operand, exponent: Operand) -> View:
     """a ** exponent: products for whole exponents, roots for halves, else exp(exponent * log(a)) (L-23)."""
+    if not c.dtype.is_floating_point:
+        raise c.unsupported(f"it has no meaning on {c.dtype}; convert the tensor to float32 first")
     if isinstance(exponent, View):
         if isinstance(a, View) or a <= 0:
             raise c.unsupported(
