@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from benchmarks import gas_rows
 from protocol.chain.artifacts import CONTRACTS, MAX_RUNTIME_BYTES, Artifact, compile_contract
@@ -39,7 +39,7 @@ def shapes() -> Iterator[tuple[Path, str]]:
     for artifact in artifacts:
         abi = sorted(artifact.abi, key=lambda e: (e["type"], e.get("name", "")))
         yield SNAPSHOTS / "abi" / f"{artifact.name}.json", _json({"compiler": compiler(), "abi": abi})
-        layout = {"compiler": compiler(), **artifact.layout}
+        layout = {"compiler": compiler(), **named_types(artifact.layout)}
         yield SNAPSHOTS / "layout" / f"{artifact.name}.json", _json(layout)
     yield SNAPSHOTS / "sizes.txt", _sizes(artifacts)
     yield ERRORS, reasons_written(ERRORS.read_text(encoding="utf-8"))
@@ -57,6 +57,18 @@ def reasons_written(text: str) -> str:
     if found is None:
         raise ValueError(f"{ERRORS} has no table of reasons")
     return text[: found.start()] + table() + text[found.end() :]
+
+
+def named_types(layout: dict[str, Any]) -> dict[str, Any]:
+    """Return the layout with the interface named where Vyper gives its file, which depends on the machine."""
+    return {
+        name: named_types(entry)
+        if isinstance(entry, dict)
+        else Path(entry).stem
+        if name == "type" and entry.endswith(".vyi")
+        else entry
+        for name, entry in layout.items()
+    }
 
 
 def _json(value: object) -> str:
