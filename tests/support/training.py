@@ -28,6 +28,9 @@ from tests.support.lockstep import Lockstep
 from tests.support.programs import Example
 
 FEATURES, HIDDEN, CLASSES = 64, 96, 10
+RANGE_LOG2 = 6
+"""Ranges of up to 64 terms: short folds are proven whole and long ones are bisected, maxima never."""
+
 ROWS, BATCH, STEPS, STRIDE = 50, 40, 4, 2
 LIE_AT = 1
 """The last step of the first segment, so that what goes wrong there is in the posted state."""
@@ -124,7 +127,7 @@ def training_of(captured: Captured, *, rows: int) -> Training:
         seed=bytes(range(32)),
         n_rows=rows,
         batch=captured.manifest["batch"],
-        range_log2=preset.range_log2,
+        range_log2=RANGE_LOG2,
     )
     interpreter = example.interpreter()
     geometry = geometry_of(example, preset, steps=STEPS, stride=STRIDE)
@@ -142,7 +145,7 @@ def training_of(captured: Captured, *, rows: int) -> Training:
         first_step=0,
         stride=STRIDE,
         n_steps=STEPS,
-        range_log2=preset.range_log2,
+        range_log2=RANGE_LOG2,
     )
     truth = Openings(geometry=geometry, program=example.program, trace=honest)
     return Training(example=example, executor=executor, truth=truth)
