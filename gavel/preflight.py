@@ -10,7 +10,7 @@ from eth_utils.currency import from_wei
 from protocol.chain.client import Client
 from protocol.chain.deployment import Contracts
 from protocol.chain.moves import MOVE_GAS
-from protocol.errors import ChainError, RefusedError
+from protocol.errors import AccountError, ChainError, RefusedError
 from protocol.game.model_board import Board
 from protocol.job import Job
 
@@ -41,11 +41,11 @@ def check_coins(client: Client, gas: int) -> None:
         gas: sum of their limits.
 
     Raises:
-        ChainError: says how much is missing.
+        AccountError: says how much is missing.
     """
     held, needed = client.coins(), gas * client.fee()
     if held < needed:
-        raise ChainError(
+        raise AccountError(
             f"{client.address} has {from_wei(held, 'ether')} coins and may need up to "
             f"{from_wei(needed, 'ether')} for gas; nothing was sent; send it some"
         )
@@ -56,7 +56,7 @@ def check_opening(contracts: Contracts, job: Job) -> None:
 
     Raises:
         RefusedError: the board would refuse the terms, with its reason.
-        ChainError: the account cannot pay the rewards or the gas.
+        AccountError: the account cannot pay the rewards or the gas.
     """
     client = contracts.client
     escrow = job.money.reward * job.geometry.segments
@@ -69,7 +69,7 @@ def check_opening(contracts: Contracts, job: Job) -> None:
     )
     held = int(contracts.token.view("balanceOf", client.address))
     if held < escrow:
-        raise ChainError(
+        raise AccountError(
             f"{client.address} has {held:,} bond tokens, the rewards are {escrow:,}, {escrow - held:,} more; "
             "nothing was sent; get some, or offer less with --money reward=..."
         )

@@ -50,7 +50,7 @@ def load_object(place: str) -> Any:
     """Import ``module:name``, from the working directory too.
 
     Raises:
-        UsageError: there is no such module or name.
+        UsageError: there is no such module or name, or the module fails while it is imported.
     """
     module, _, name = place.partition(":")
     if os.getcwd() not in sys.path:
@@ -61,6 +61,19 @@ def load_object(place: str) -> Any:
         raise UsageError(
             f"{place!r} cannot be imported ({error}); write it as package.module:name"
         ) from error
+    except GavelError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise _wrong(place, error) from error
+
+
+def _wrong(place: str, error: BaseException) -> UsageError:
+    """Whatever the user's own code does wrong, it is not a bug of gavel, and ends nothing by itself."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return UsageError(
+        f"{place!r} failed with {type(error).__name__}: {error} ({where.filename}, line {where.lineno}); "
+        "correct it, or call it in Python to see more"
+    )
 
 
 def load_setup(place: str) -> TrainingSetup:
@@ -78,12 +91,8 @@ def load_setup(place: str) -> TrainingSetup:
         setup = function()
     except GavelError:
         raise
-    except Exception as error:  # whatever the user's own code does wrong, it is not a bug of gavel
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        raise UsageError(
-            f"{place!r} failed with {type(error).__name__}: {error} ({where.filename}, line {where.lineno}); "
-            "correct it, or call it in Python to see more"
-        ) from error
+    except (Exception, SystemExit) as error:
+        raise _wrong(place, error) from error
     if not isinstance(setup, TrainingSetup):
         raise UsageError(f"{place!r} returned {type(setup).__name__}, not a gavel.setup.TrainingSetup")
     return setup

@@ -6,6 +6,7 @@
     |-- UnsupportedError    5   a model, optimizer or option that has no meaning here (yet)
     |-- RefusedError        6   a move that the contract (or its model) refuses; carries the named reason
     |-- ChainError          7   the node, the account or a transaction
+    |   `-- AccountError    7   tokens or coins that the account has not
     |-- StorageError        8   a disk or store that cannot be read or written
     |-- UsageError          2   a command that cannot be carried out as given
     |-- CompileError        3   a contract that the compiler refuses (protocol.chain.artifacts)
@@ -75,6 +76,10 @@ class ChainError(GavelError):
     """The chain could not be reached, or a transaction did not do what it should."""
 
     exit_code = 7
+
+
+class AccountError(ChainError):
+    """An account that cannot pay: too few bond tokens, or coins for gas. The node is well."""
 
 
 class StorageError(GavelError):

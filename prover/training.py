@@ -10,7 +10,7 @@ from typing import Final
 from protocol.chain.agent import Agent, Log
 from protocol.chain.deployment import Contracts
 from protocol.checkpoints import CheckpointStore
-from protocol.errors import ChainError, GavelError
+from protocol.errors import AccountError, ChainError, GavelError
 from protocol.game.moves import Move
 from protocol.job_folder import JobFolder
 from prover.agent import TrainerAccount
@@ -89,7 +89,8 @@ class TrainingAgent(Agent):
 
         Raises:
             ChainError: as `Agent.step`.
-            GavelError: whatever keeps it from training; it tries again after `AGAIN` seconds.
+            GavelError: whatever keeps it from training, too little money too; it tries again after `AGAIN`
+                seconds.
         """
         if time.monotonic() < self._not_before:
             return False
@@ -102,7 +103,7 @@ class TrainingAgent(Agent):
             self._work = None  # what is stored is not lost
             if isinstance(error, WrongTipError) and self._tip is not None:
                 self._wrong.add(self._tip[1])  # K-4
-            elif not isinstance(error, ChainError):
+            elif not isinstance(error, ChainError) or isinstance(error, AccountError):
                 self._not_before = time.monotonic() + AGAIN
             raise
 

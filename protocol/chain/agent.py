@@ -14,7 +14,7 @@ from protocol.chain.client import SentTransaction
 from protocol.chain.court_view import ChainView
 from protocol.chain.deployment import Contracts
 from protocol.chain.moves import send_move
-from protocol.errors import ChainError, GavelError, RefusedError
+from protocol.errors import AccountError, ChainError, GavelError, RefusedError
 from protocol.game.moves import (
     Claim,
     Close,
@@ -214,7 +214,7 @@ def run(agents: Sequence[Agent], *, poll: float, stop: Flag, log: Log, once: boo
             except GavelError as error:
                 if once:
                     raise
-                if isinstance(error, ChainError):
+                if isinstance(error, ChainError) and not isinstance(error, AccountError):
                     node.failed(error)
                 else:
                     agent.trouble(error)

@@ -28,7 +28,7 @@ from web3.exceptions import (
 from web3.providers.base import BaseProvider
 from web3.types import FilterParams, LogReceipt, TxParams, TxReceipt
 
-from protocol.errors import ChainError, RefusedError
+from protocol.errors import AccountError, ChainError, RefusedError
 
 DEFAULT_GAS: Final = 3_000_000
 RECEIPT_TIMEOUT: Final = 180.0
@@ -318,8 +318,10 @@ class Client:
             ) from error
         except (Web3RPCError, TransactionNotFound, *_TRANSPORT_ERRORS) as error:
             self._nonce = None  # ask the node again: it may or may not have taken the transaction
-            raise ChainError(
-                f"the transaction for {tag!r} was not mined: {error}; {self._advice(signer, request)}, then "
+            short = self._short(signer, request)
+            kind = AccountError if short else ChainError
+            raise kind(
+                f"the transaction for {tag!r} was not mined: {error}; {short or 'check the node'}, then "
                 "run the command again: it goes on from what the chain says"
             ) from error
         self._nonce, self._raised = cast(int, request["nonce"]) + 1, 0
@@ -352,8 +354,8 @@ class Client:
                     raise
                 self._raised += 1
 
-    def _advice(self, signer: LocalAccount, request: TxParams) -> str:
-        """What to do when a node does not take a transaction."""
+    def _short(self, signer: LocalAccount, request: TxParams) -> str:
+        """Whether the account has too few coins for a transaction, in words; empty if that is not why."""
         most = int(request["gas"]) * int(cast(int, request.get("maxFeePerGas", 0))) + int(
             cast(int, request["value"])
         )
@@ -363,7 +365,7 @@ class Client:
                 return (
                     f"{signer.address} holds {held:,} wei of coin and this takes up to {most:,}: send it some"
                 )
-        return "check the node"
+        return ""
 
     def _raise_refusal(self, signer: LocalAccount, request: TxParams, receipt: TxReceipt, tag: str) -> None:
         replay = _as_call(signer.address, request)

@@ -8,7 +8,7 @@ from typing import Any, Final, get_args
 
 from protocol.chain.client import SentTransaction
 from protocol.chain.deployment import Contracts
-from protocol.errors import ChainError
+from protocol.errors import AccountError
 from protocol.game import moves
 from protocol.game.moves import Move
 from protocol.job import Job
@@ -70,12 +70,13 @@ def ensure_allowance(contracts: Contracts, amount: int, *, times: int = APPROVED
         times: how many times the amount is approved, where it must be.
 
     Raises:
-        ChainError: the account has not so many tokens, or the approval failed.
+        AccountError: the account has not so many tokens.
+        ChainError: the approval failed.
     """
     account, board = contracts.client.address, contracts.board.address
     if contracts.token.view("balanceOf", account) < amount:
-        raise ChainError(
-            f"{account} has fewer than the {amount} bond tokens that the next move locks; get some"
+        raise AccountError(
+            f"{account} has fewer than the {amount:,} bond tokens that the next move locks; get some"
         )
     if contracts.token.view("allowance", account, board) < amount:
         contracts.token.send("approve", board, amount * times)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -123,6 +125,28 @@ def test_what_the_users_function_does_wrong_is_told_with_its_line() -> None:
         UsageError, match=r"ZeroDivisionError: the user's own mistake \(.*test_job_setup.py, line"
     ):
         load_setup(f"{__name__}:fails")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("def setup(:", "SyntaxError: .* line"),
+        ("1 / 0", "ZeroDivisionError: division by zero .*users_own.py, line 1"),
+        ("import sys; sys.exit(3)", "SystemExit: 3 .*users_own.py, line 1"),
+        ("def setup(): raise SystemExit(0)", "SystemExit: 0 .*users_own.py, line 1"),
+        ("import no_such_package", "No module named 'no_such_package'"),
+    ],
+)
+def test_what_the_users_module_does_wrong_is_no_bug_and_no_end(
+    text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "users_own.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.delitem(sys.modules, "users_own", raising=False)
+    importlib.invalidate_caches()
+    with pytest.raises(UsageError, match=said):
+        load_setup("users_own:setup")
 
 
 # ------------------------------------------------------------------ warm start

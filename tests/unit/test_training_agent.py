@@ -19,7 +19,7 @@ from protocol.chain.deployment import Contracts, deploy
 from protocol.chain.embedded import EmbeddedChain, EmbeddedProvider, frozen_clock
 from protocol.chain.moves import ensure_allowance, send_move
 from protocol.checkpoints import CheckpointStore
-from protocol.errors import ChainError, MismatchError, StorageError
+from protocol.errors import AccountError, ChainError, MismatchError, StorageError
 from protocol.game.ids import dispute_id
 from protocol.game.moves import Commit, Lease, Post, Release, Reserve
 from protocol.game.openings import Openings
@@ -242,6 +242,32 @@ def test_no_room_stops_training_and_not_the_defence(world: World, monkeypatch: p
     monkeypatch.setattr("prover.training.AGAIN", 0.0)
     agent._not_before = 0.0
     (world.path / "objects").unlink()
+    _until(agent, lambda: len(world.posted()) == 4)
+
+
+def test_an_account_that_cannot_pay_is_no_node_that_does_not_answer(world: World) -> None:
+    token, stop = world.contracts["trainer"].token, Flag()
+    token.send("transfer", world.contracts["other"].client.address, PURSE)
+    defender, agent = world.defender(), world.training()
+    turns, turn = 0, agent.turn
+
+    def counted() -> bool:
+        nonlocal turns
+        turns += 1
+        if turns == 20:
+            stop.set()
+        return turn()
+
+    agent.turn = counted  # type: ignore[method-assign]
+    run([defender, agent], poll=0.0, stop=stop, log=world.log)
+    [said] = [line for line in world.lines if "bond tokens that the next move locks" in line]
+    assert said.startswith("NOT TRAINING")
+    assert not any("answers again" in line for line in world.lines)
+    agent._not_before = 0.0
+    with pytest.raises(AccountError):
+        _until(agent, lambda: False)
+    world.contracts["other"].token.send("transfer", world.contracts["trainer"].client.address, PURSE)
+    agent._not_before = 0.0
     _until(agent, lambda: len(world.posted()) == 4)
 
 
