@@ -28,7 +28,8 @@ HOUR = 3600
     help="Seconds between empty blocks, which keep the chain's clock going.",
 )
 @click.option(
-    "--keys",
+    "--wallets",
+    "keys",
     type=PATH,
     default=None,
     help="Write the keys to this folder too: files 0, 1, ... for --key-file.",
@@ -74,7 +75,7 @@ def _write_keys(folder: Path, keys: Sequence[bytes]) -> None:
             path.write_text(f"0x{key.hex()}\n")
     except OSError as error:
         raise StorageError(
-            f"the keys cannot be written to {folder} ({error}); name a folder of your own with --keys"
+            f"the keys cannot be written to {folder} ({error}); name a folder of your own with --wallets"
         ) from error
 
 

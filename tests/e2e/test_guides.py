@@ -145,9 +145,9 @@ def test_the_guide_does_what_it_says(terminals: dict[str, Terminal], tmp_path: P
     assert "would send Reserve" in terminals["watcher"].printed
     assert "withdrew its credit" in terminals["watcher"].printed
     assert "done: all that it posted is final and collected" in terminals["trainer"].printed
-    assert "1 updates fell" in terminals["requester"].printed
+    assert "leased by nobody, 1 updates fell" in " ".join(terminals["requester"].printed.split())
     assert "segments 1 to 6 of 6 are right" in terminals["requester"].printed
     receipt = read_json((tmp_path / "model.receipt.json").read_bytes(), what="the receipt", limit=1 << 20)
     assert sum(update["status"] == "final" for update in receipt["updates"]) == 2
     assert load_file(tmp_path / "model.safetensors")
-    assert (tmp_path / "trace.jsonl").read_text().count("\n") > 100
+    assert '"operation":"SUM' in (tmp_path / "trace.jsonl").read_text()

@@ -131,7 +131,7 @@ def test_map(code: list[int], words: list[int], result: int) -> None:
         [L0, L1, Op.ADD, L0],
         [L0, Op.NEG, Op.NEG],
         [L2, Op.NEG],
-        [L0, 0x1B],
+        [L0, 0x7F],
         [L0, 0xFF],
         [L0, L1, 0x04],
         [L0, L1],
