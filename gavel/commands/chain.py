@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import click
 
-from gavel.commands.shared import PATH, key_option, logger, private_key, rpc_option
+from gavel.commands.shared import PATH, Real, key_option, logger, private_key, rpc_option
+from protocol.errors import StorageError, UsageError
+from protocol.files import trouble
 
 HANDED_OUT = 10_000 * 10**18
 HOUR = 3600
@@ -22,7 +25,7 @@ HOUR = 3600
 )
 @click.option(
     "--block-time",
-    type=click.FloatRange(min=0.05),
+    type=Real(min=0.05),
     default=1.0,
     show_default=True,
     help="Seconds between empty blocks, which keep the chain's clock going.",
@@ -64,8 +67,6 @@ def _write_keys(folder: Path, keys: Sequence[bytes]) -> None:
     Raises:
         StorageError: the folder or a file in it cannot be written.
     """
-    from protocol.errors import StorageError
-
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for number, key in enumerate(keys):
@@ -81,7 +82,7 @@ def _write_keys(folder: Path, keys: Sequence[bytes]) -> None:
 
 @click.command()
 @rpc_option
-@click.argument("hours", type=click.FloatRange(min=0, max=24 * 366, min_open=True))
+@click.argument("hours", type=Real(min=0, max=24 * 366, min_open=True))
 def tick(rpc: str, hours: float) -> None:
     """Move the clock of a development chain on by some HOURS, so that windows end.
 
@@ -112,7 +113,6 @@ def deploy(rpc: str, key_file: Path | None, out: Path, token: str | None, give: 
     """Deploy bond token, scalar functions, step verifier, board and court, and write where they are."""
     from protocol.chain import deployment
     from protocol.chain.client import Client
-    from protocol.errors import UsageError
 
     for address in (*give, *([token] if token else [])):
         if not deployment.is_good_address(address):
@@ -121,12 +121,33 @@ def deploy(rpc: str, key_file: Path | None, out: Path, token: str | None, give: 
             )
     if token and give:
         raise UsageError("--give hands out a new token; leave out --token, or send the tokens yourself")
+    _check_new(out)
     log = logger("deploy")
     contracts = deployment.deploy(Client.connect(rpc, key=private_key(key_file)), token=token)
     for address in give:
         contracts.token.send("transfer", address, HANDED_OUT)
         log(f"{HANDED_OUT // 10**18:,} bond tokens to {address}")
-    contracts.deployment.save(out)
     for name in deployment.NAMES:
         log(f"{name} at {getattr(contracts.deployment, name)}")
+    contracts.deployment.save(out)
     log(f"code on chain checked; wrote {out}")
+
+
+def _check_new(out: Path) -> None:
+    """Check, before anything is spent, that a deployment file can be written and no other is lost (E-2).
+
+    Raises:
+        UsageError: something is there already.
+        StorageError: its folder cannot be written to.
+    """
+    if out.exists():
+        raise UsageError(
+            f"{out} is there already, and whoever has jobs on its contracts needs it; nothing was sent; name "
+            "another file with --out, or move it away"
+        )
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise trouble(f"{out} cannot be written", error) from error

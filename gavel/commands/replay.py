@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TextIO
@@ -9,6 +10,7 @@ from typing import TextIO
 import click
 
 from gavel.commands.shared import PATH
+from protocol.files import trouble
 
 
 @click.command()
@@ -22,13 +24,13 @@ from gavel.commands.shared import PATH
 )
 @click.option(
     "--trace",
-    type=click.File("w", lazy=True),
+    type=PATH,
     default=None,
     metavar="FILE",
     help="Write one JSON line for each primitive computed; - for standard output.",
 )
 @click.option("--quiet", is_flag=True, help="Leave the story out.")
-def replay(paths: tuple[Path, ...], rpc: str | None, trace: TextIO | None, quiet: bool) -> None:
+def replay(paths: tuple[Path, ...], rpc: str | None, trace: Path | None, quiet: bool) -> None:
     """Hold this implementation to fixtures: files, or folders of them such as specs/fixtures.
 
     Vectors and jobs are computed again by the reference; disputes are played on the contracts and on the pure
@@ -39,7 +41,7 @@ def replay(paths: tuple[Path, ...], rpc: str | None, trace: TextIO | None, quiet
     from gavel.fixtures.trace import Trace
 
     # The trace has standard output for itself.
-    aside = trace is not None and trace.name in ("-", "<stdout>")
+    aside = trace == Path("-")
 
     def tell(line: str) -> None:
         if not quiet:
@@ -47,11 +49,12 @@ def replay(paths: tuple[Path, ...], rpc: str | None, trace: TextIO | None, quiet
 
     found = find(paths)
     with ExitStack() as stack:
+        lines = None if trace is None else _lines(trace, stack)
         player = stack.enter_context(
             closing(
                 Replay(
                     connect=embedded() if rpc is None else node_at(rpc),
-                    trace=Trace(trace),
+                    trace=Trace(lines),
                     tell=tell,
                 )
             )
@@ -63,3 +66,17 @@ def replay(paths: tuple[Path, ...], rpc: str | None, trace: TextIO | None, quiet
     parts = [f"{kind} {n} ({tally.parts[kind]:,} {what[kind]})" for kind, n in sorted(tally.files.items())]
     agree = "fixture agrees" if len(found) == 1 else "fixtures agree"
     click.echo(f"{len(found)} {agree}: {', '.join(parts)}", err=aside)
+
+
+def _lines(path: Path, stack: ExitStack) -> TextIO:
+    """Open a trace until the stack unwinds; it grows line by line, and is kept where a replay differs.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    if path == Path("-"):
+        return sys.stdout
+    try:
+        return stack.enter_context(path.open("w", encoding="utf-8"))
+    except OSError as error:
+        raise trouble(f"the trace {path} cannot be written", error) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -84,8 +85,20 @@ store_option: Final = click.option(
     help="Folder or URL of checkpoints.  [default: FOLDER/checkpoints]",
 )
 
+
+class Real(click.FloatRange):
+    """A number within bounds; not NaN, which no comparison refuses, and not infinity."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return it; the command line is refused unless it is one."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a number that can be counted with", param, ctx)
+        return number
+
+
 poll_option: Final = click.option(
-    "--poll", type=click.FloatRange(min=0.05), default=5.0, show_default=True, help="Seconds between looks."
+    "--poll", type=Real(min=0.05), default=5.0, show_default=True, help="Seconds between looks."
 )
 
 once_option: Final = click.option(

@@ -225,6 +225,15 @@ def test_the_trace_goes_to_a_file_or_to_standard_output(
     assert "3 fixtures agree" in captured.err
 
 
+def test_a_trace_that_cannot_be_written_is_said_before_the_work(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert gavel(monkeypatch, "replay", "--trace", tmp_path, FOLDER / SAMPLES["vectors"]) == 8
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"gavel: the trace {tmp_path} cannot be written")
+
+
 # ---------------------------------------------------------------- on a node
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from eth_account import Account
 
 from gavel import cli
 from gavel.commands.shared import KEY_VARIABLE
@@ -64,6 +65,13 @@ def test_chain_commands_need_an_rpc(command: str) -> None:
     assert "--rpc" in result.output
 
 
+@pytest.mark.parametrize("number", ["nan", "inf", "-1", "0", "soon"])
+def test_seconds_are_numbers_that_can_be_waited(number: str) -> None:
+    result = CliRunner().invoke(cli.cli, ["watch", "folder", "--rpc", "http://127.0.0.1:9", "--poll", number])
+    assert result.exit_code == 2
+    assert "--poll" in result.output
+
+
 def test_no_command_takes_a_key_as_an_argument() -> None:
     commands = [*cli.cli.commands.values(), *cli.job.commands.values()]
     options = {option for command in commands for p in command.params for option in p.opts}
@@ -104,6 +112,23 @@ def test_deploy_writes_a_file_and_hands_out_tokens(served: Devnet, tmp_path: Pat
     assert re.search(r"court at 0x[0-9a-fA-F]{40}", told)
     assert out.exists()
     assert served.chain.keys[0].hex() not in told
+
+    account = Account.from_key(served.chain.keys[0]).address
+    sent = served.chain.rpc("eth_getTransactionCount", [account, "latest"])
+    (tmp_path / "file").write_text("")
+    kept = out.read_text()
+    for place, expected, said in (
+        (out, 2, "is there already"),
+        (tmp_path, 2, "is there already"),
+        (tmp_path / "file" / "out.json", 8, "cannot be written"),
+    ):
+        status, told, err = _gavel(
+            "deploy", "--rpc", served.url, "--key-file", str(key_file), "--out", str(place)
+        )
+        assert (status, told) == (expected, "")
+        assert said in err
+    assert out.read_text() == kept
+    assert served.chain.rpc("eth_getTransactionCount", [account, "latest"]) == sent
 
 
 @pytest.mark.parametrize(
