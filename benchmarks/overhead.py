@@ -6,14 +6,15 @@ One run measures, per model, seconds of: a plain fp32 step, the same under
 `use_deterministic_algorithms(True)`, a certified step as a trainer runs it, the commitment to the state at
 a checkpoint. The three kinds of step take turns, so that a busy machine slows all of them; each figure is the
 median of the rounds. `ratio` is certified over plain. Peak memory is that of a process of its own which does
-only one of them, less what it held before its first step. Shares are of the certified step: `products` with
-their certificates, `later tiers` (what those leave open), `sums`, `element-wise`, `reads` (padding, gathers)
-with max folds, and the rest, which is Python.
+only one of them, less what it held before it made the model; capturing is not counted. Shares are of the
+certified step: `products` with their certificates, `later tiers` (what those leave open), `sums`,
+`element-wise`, `reads` (padding, gathers) with max folds, and the rest, which is Python.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gc
 import json
 import platform
@@ -54,7 +55,9 @@ def batches(entry: Entry) -> Iterator[list[torch.Tensor]]:
 def plain(entry: Entry) -> Callable[[], object]:
     """A plain training step: forward, loss, backward, optimizer, schedule."""
     setup: Any = entry.setup
-    optimizer = setup.optimizer(setup.module.parameters())
+    optimizer = setup.optimizer
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        optimizer = optimizer(setup.module.parameters())
     scheduler = setup.scheduler(optimizer) if setup.scheduler is not None else None
     rows = batches(entry)
     setup.module.train()
@@ -207,16 +210,16 @@ def measure(name: str, threads: int, rounds: int) -> dict[str, Any]:
 
 
 def _peak(name: str, what: str, threads: int) -> int:
-    """Bytes that a process of its own needs for some steps, beyond what it held before them."""
+    """Bytes that a process of its own needs for some steps, beyond what it held before it made the model."""
     command = [sys.executable, "-m", "benchmarks.overhead", "--peak", name, what, "--threads", str(threads)]
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def _print_peak(name: str, what: str, threads: int) -> None:
     torch.set_num_threads(threads)
+    before = _resident()
     step = plain(full(name)) if what == "plain" else Certified(full(name), threads).step
     gc.collect()
-    before = _resident()
     _reset_peak()
     for _ in range(MEMORY_STEPS):
         step()
@@ -233,7 +236,9 @@ def _resident() -> int:
 
 
 def _reset_peak() -> None:
+    """Forget what was held before, and give back what the allocator keeps of it."""
     if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)
         with open("/proc/self/clear_refs", "w", encoding="ascii") as clear:
             clear.write("5")
 
