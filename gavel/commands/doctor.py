@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gavel.commands.shared import PATH, key_option, private_key
+from protocol.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from gavel.doctor.findings import Finding
@@ -32,6 +33,14 @@ _COLOURS = {"OK": "green", "WARN": "yellow", "FAIL": "bold red"}
 @click.option(
     "--folder", type=PATH, default=Path(), show_default=True, help="Where checkpoints would be written."
 )
+@click.option(
+    "--model",
+    metavar="MODULE:FUNCTION",
+    help="Only say what of a training can be captured: every operator, every refusal with its line.",
+)
+@click.option(
+    "--batch", type=click.IntRange(1), default=4, show_default=True, help="Rows per step, with --model."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 @click.pass_context
 def doctor(
@@ -40,6 +49,8 @@ def doctor(
     deployment: Path,
     key_file: Path | None,
     folder: Path,
+    model: str | None,
+    batch: int,
     as_json: bool,
 ) -> None:
     """Check machine, node, key, contracts and numerics, and say what to do.
@@ -49,6 +60,8 @@ def doctor(
     """
     from gavel.doctor.findings import exit_code
 
+    if model is not None:
+        context.exit(_model(model, batch, as_json=as_json))
     findings = list(_findings(rpc, deployment, key_file, folder))
     code = exit_code(findings)
     if as_json:
@@ -70,6 +83,35 @@ def _findings(rpc: str | None, deployment: Path, key_file: Path | None, folder: 
     yield from check_numerics()
     if rpc is not None:
         yield from check_chain(rpc, deployment, lambda: private_key(key_file))
+
+
+def _model(place: str, batch: int, *, as_json: bool) -> int:
+    """Report on a training without doing any of it; the exit status."""
+    from dataclasses import asdict
+
+    from gavel.setup import load_setup
+    from prover.capture import coverage
+
+    setup = load_setup(place)
+    report = coverage(
+        module=setup.module,
+        loss=setup.loss,
+        optimizer=setup.optimizer,
+        columns=setup.columns,
+        batch=batch,
+        scheduler=setup.scheduler,
+        accumulate=setup.accumulate,
+        after_backward=setup.after_backward,
+        noise_seed=setup.noise_seed,
+    )
+    if as_json:
+        operators = [asdict(use) for use in report.operators]
+        refusals = [asdict(refusal) for refusal in report.refusals]
+        found = {"supported": report.supported, "operators": operators, "refusals": refusals}
+        click.echo(json.dumps(found, indent=2))
+    else:
+        click.echo("\n".join(report.lines()))
+    return 0 if report.supported else UnsupportedError.exit_code
 
 
 def _show(findings: list[Finding]) -> None:

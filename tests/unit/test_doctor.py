@@ -10,7 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from gavel.cli import cli
@@ -19,6 +21,7 @@ from gavel.doctor import environment, numerics
 from gavel.doctor.chain import check_chain
 from gavel.doctor.environment import check_environment
 from gavel.doctor.findings import Finding, Level, attempted, exit_code, failure, good, warning
+from gavel.setup import TrainingSetup
 from protocol.chain.deployment import Deployment
 from protocol.chain.devnet import Devnet
 from protocol.chain.embedded import EmbeddedChain, frozen_clock
@@ -216,3 +219,30 @@ def test_findings() -> None:
     found = attempted("a", "b", raises)
     assert (found.detail, found.advice, found.exit_code) == ("it is broken", "mend it; soon", 7)
     assert json.loads(json.dumps(found.to_json()))["level"] == "FAIL"
+
+
+def refused_setup() -> TrainingSetup:
+    """A training whose output depends on a sort."""
+
+    def loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return ((output.sort(dim=1).values - target) ** 2).mean()
+
+    return TrainingSetup(
+        module=torch.nn.Linear(3, 2),
+        loss=loss,
+        optimizer=torch.optim.Adam,
+        columns={"x": np.ones((8, 3), np.float32), "y": np.ones((8, 2), np.float32)},
+    )
+
+
+def test_a_model_is_reported_on_without_training_it() -> None:
+    good_one = CliRunner().invoke(cli, ["doctor", "--model", "gavel.demo.model:digits_classifier"])
+    assert (good_one.exit_code, "supported: 87 nodes" in good_one.output) == (0, True), good_one.output
+    place = f"{__name__}:refused_setup"
+    bad = CliRunner().invoke(cli, ["doctor", "--model", place])
+    assert bad.exit_code == UnsupportedError.exit_code
+    assert "refused: aten.sort" in bad.output
+    assert "test_doctor.py" in bad.output
+    report = json.loads(CliRunner().invoke(cli, ["doctor", "--model", place, "--json"]).output)
+    assert report["supported"] is False
+    assert any("sort" in refusal["operator"] for refusal in report["refusals"])
