@@ -21,7 +21,7 @@ from protocol.chain.agent import Agent, Log
 from protocol.chain.court_view import ChainView
 from protocol.chain.deployment import Contracts
 from protocol.chain.moves import ensure_allowance
-from protocol.errors import MismatchError, UsageError
+from protocol.errors import UsageError
 from protocol.game.moves import Move, Reserve, Withdraw
 from protocol.game.openings import Openings
 from protocol.game.trace import HONEST, Hooks
@@ -79,7 +79,6 @@ class Watcher(Agent):
             UsageError: there is no key, and it is not a dry run.
         """
         super().__init__(contracts=contracts, folder=folder, log=log, view=view, dry_run=dry_run)
-        check_job(contracts, folder)
         if key is None and not dry_run:
             raise UsageError("a watcher sends transactions, so it needs a key; without one, run it dry")
         self._key = key or b""
@@ -270,18 +269,3 @@ class Watcher(Agent):
                     left=left,
                     **told,
                 )
-
-
-def check_job(contracts: Contracts, folder: JobFolder) -> None:
-    """Check that the board holds exactly the terms of the folder.
-
-    Raises:
-        MismatchError: it does not know the job, or the folder is of another board.
-    """
-    job = folder.job
-    terms = contracts.board.view("terms", job.job_id)
-    if job.board != contracts.board.address_bytes or terms["board"] != contracts.board.address_bytes:
-        raise MismatchError(
-            f"the board at {contracts.board.address} does not know job {job.job_id.hex()}; use the "
-            "deployment that the job was opened with"
-        )

@@ -291,7 +291,7 @@ def status(folder: Path, rpc: str, deployment: Path, account: str | None) -> Non
     looked = read_address(account)
     loaded = JobFolder.load(folder)
     contracts = connect(rpc, deployment, None)
-    contracts.verify()
+    contracts.verify(loaded.job)
     view = ChainView(contracts)
     view.refresh()
     state, console = view.job_state(loaded.job.job_id), Console()

@@ -34,7 +34,7 @@ def quote(folder: Path, rpc: str, deployment: Path, store: str | None, threads: 
 
     loaded = JobFolder.load(folder)
     contracts = connect(rpc, deployment, None)
-    contracts.verify()
+    contracts.verify(loaded.job)
     made = make_quote(
         contracts,
         loaded,

@@ -120,7 +120,7 @@ def train(
     log = logger("trainer")
     loaded = JobFolder.load(folder)
     contracts = connect(rpc, deployment, private_key(key_file))
-    contracts.verify()
+    contracts.verify(loaded.job)
     account = TrainerAccount(contracts=contracts, folder=loaded, log=log)
     given = _given(state, loaded, account, log)
     checkpoints = store_of_job(loaded, store or folder / "checkpoints")
@@ -180,7 +180,7 @@ def submit(
 
     loaded = JobFolder.load(folder)
     contracts = connect(rpc, deployment, private_key(key_file))
-    contracts.verify()
+    contracts.verify(loaded.job)
     log = logger("trainer")
     account = TrainerAccount(contracts=contracts, folder=loaded, log=log)
     first, root = account.tip()

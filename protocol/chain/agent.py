@@ -84,9 +84,10 @@ class Agent(ABC):
             dry_run: send nothing, only say what would be sent (A-13).
 
         Raises:
-            MismatchError: the contracts' code or wiring is not what it should be (A-1).
+            MismatchError: the contracts' code or wiring is not what it should be (A-1), or
+                the board does not know the job.
         """
-        contracts.verify()
+        contracts.verify(folder.job)
         self._contracts, self._folder, self._log = contracts, folder, Said(log)
         self._dry_run = dry_run
         self._sent: dict[Move, SentTransaction] = {}

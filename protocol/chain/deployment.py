@@ -16,6 +16,7 @@ from protocol.chain.client import Client
 from protocol.chain.contract import Contract, creation_code
 from protocol.errors import MalformedError, MismatchError
 from protocol.files import read_file, trouble, written
+from protocol.job import Job
 from protocol.wire import read_json
 
 FORMAT: Final = "gavel deployment 1"
@@ -122,13 +123,17 @@ class Contracts:
         """The 20 bytes of the client's address. Raises ChainError for a client without a key."""
         return bytes.fromhex(self.client.address[2:])
 
-    def verify(self) -> None:
+    def verify(self, job: Job | None = None) -> None:
         """Check that the chain holds the code that this package compiles, wired as the deployment says (A-1).
+
+        Args:
+            job: has to be open on the board too.
 
         A bond token is whatever the board names: its code is only compared with the deployment's (B-3, B-4).
 
         Raises:
-            MismatchError: something differs. Nobody should send tokens to such a deployment.
+            MismatchError: something differs, and nobody should send tokens to such a deployment; or the board
+                does not know the job.
             ChainError: the node failed.
         """
         codes: dict[str, bytes] = {}
@@ -137,6 +142,11 @@ class Contracts:
             artifact, code = contract.artifact, self.client.code(contract.address)
             # Vyper appends immutables to the runtime code; what they hold is asked for below.
             ours = len(code) == artifact.deployed_bytes and code.startswith(artifact.runtime)
+            if not code:
+                raise MismatchError(
+                    f"there is no contract at {contract.address}, where the {name} should be; use the "
+                    "deployment file and the node of the same chain"
+                )
             if name != "token" and not ours:
                 raise MismatchError(
                     f"the code of the {name} at {contract.address} is not what this version of gavel "
@@ -162,6 +172,11 @@ class Contracts:
                     f"the code of the {name} at {getattr(self, name).address} does not hash to what the "
                     "deployment file says; do not use it: get the file from who deployed the contracts"
                 )
+        if job is not None and self.board.view("terms", job.job_id)["board"] != self.board.address_bytes:
+            raise MismatchError(
+                f"the board at {self.board.address} does not know job {job.job_id.hex()}; use the deployment "
+                "that the job was opened with"
+            )
 
 
 def is_good_address(text: str) -> bool:

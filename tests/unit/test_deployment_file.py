@@ -98,6 +98,13 @@ def test_a_pipe_or_a_folder_is_no_deployment_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_an_address_without_code_is_no_contract(name: str, contracts: Contracts) -> None:
+    empty = replace(contracts.deployment, **{name: "0x" + "11" * 20})
+    with pytest.raises(MismatchError, match=f"no contract at 0x11.*where the {name} should be"):
+        Contracts.bind(contracts.client, empty).verify()
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_code_on_chain_has_to_hash_to_the_file(name: str, contracts: Contracts) -> None:
     contracts.verify()
     lying = replace(contracts.deployment, code=contracts.deployment.code | {name: "1" * 64})

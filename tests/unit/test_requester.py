@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from safetensors.torch import load_file
 from gavel.jobs import open_job
 from gavel.scenarios.job import small_job, small_setup
 from protocol.chain.client import Client
+from protocol.chain.deployment import deploy
 from protocol.chain.embedded import EmbeddedChain, EmbeddedProvider, frozen_clock
 from protocol.errors import ChainError, GavelError, MalformedError, MismatchError, RefusedError, UsageError
 from protocol.job_folder import JobFolder
@@ -162,6 +164,30 @@ def test_only_the_reward_is_approved_and_options_win_over_the_file(town: Town, t
     contracts = town.contracts()
     allowed = contracts.token.view("allowance", contracts.client.address, contracts.board.address)
     assert allowed == 0
+
+
+# ------------------------------------------------------------------ another board than the job's
+
+
+def test_every_command_says_that_the_board_does_not_know_the_job(
+    town: Town, finished: Path, tmp_path: Path
+) -> None:
+    other = replace(town, folder=tmp_path)
+    deploy(other.client("requester")).deployment.save(other.deployment)
+    sent = town.sent("trainer")
+    for command in (
+        ["status", finished],
+        ["quote", finished],
+        ["train", finished, "--segments", 1],
+        ["submit", town.folder / "theirs"],
+        ["defend", finished, "--once"],
+        ["trainer", "run", finished],
+        ["watch", finished, "--dry-run", "--once"],
+    ):
+        result = other.run("trainer", *command)
+        assert isinstance(result.exception, MismatchError), (command, result.output)
+        assert "does not know job" in str(result.exception)
+    assert town.sent("trainer") == sent
 
 
 # ------------------------------------------------------------------ the way to the weights
