@@ -263,7 +263,10 @@ def _read_terms(path: Path) -> Job:
 def _read_manifest(manifest: dict[str, Any], descriptors: bytes) -> tuple[Program, dict[str, Any]]:
     data = manifest["program"]
     if len(descriptors) % DESCRIPTOR_BYTES:
-        raise MalformedError(f"program.bin has {len(descriptors)} bytes, no multiple of {DESCRIPTOR_BYTES}")
+        raise MalformedError(
+            f"program.bin has {len(descriptors)} bytes, no multiple of {DESCRIPTOR_BYTES}: it is cut short or "
+            "damaged; get the job folder again"
+        )
     nodes: list[Node] = [
         check_descriptor(descriptors[at : at + DESCRIPTOR_BYTES])
         for at in range(0, len(descriptors), DESCRIPTOR_BYTES)

@@ -1,4 +1,4 @@
-"""Normalisation with two-pass statistics, and norms (lowering.md, L-60 to L-64)."""
+"""Normalisation with two-pass statistics, and norms (lowering.md, L-60 to L-63)."""
 
 from __future__ import annotations
 
