@@ -264,7 +264,7 @@ def _read_manifest(manifest: dict[str, Any], descriptors: bytes) -> tuple[Progra
     data = manifest["program"]
     if len(descriptors) % DESCRIPTOR_BYTES:
         raise MalformedError(
-            f"program.bin has {len(descriptors)} bytes, no multiple of {DESCRIPTOR_BYTES}: it is cut short or "
+            f"program.bin has {len(descriptors)} bytes, no multiple of {DESCRIPTOR_BYTES}: it is cut or "
             "damaged; get the job folder again"
         )
     nodes: list[Node] = [
