@@ -125,7 +125,8 @@ class _Plan:
         self.batch_left = self._table(sizes[0], members[0], a.outer, a.offset)
         self.batch_right = self._table(sizes[0], members[0], b.outer, b.offset)
         self.rows = _padded(self._table(sizes[1], members[1], a.outer), tiles.ROWS)
-        self.columns = _padded(self._table(sizes[2], members[2], b.outer), tiles.COLUMNS)
+        columns = self._table(sizes[2], members[2], b.outer)
+        self.columns = _padded(columns, tiles.COLUMNS)
         self.left_terms = _offsets(nest.reduce, a.inner)
         self.right_terms = _offsets(nest.reduce, b.inner)
         dense = row_major(nest.out)
@@ -133,12 +134,12 @@ class _Plan:
             self._table(sizes[i], members[i], dense) for i in range(3)
         )
         self.dense = _side_by_side(self._whole_groups(self.out_columns), tiles.LANES)
-        columns = self._table(sizes[2], members[2], b.outer)
         self.side = _side_by_side(columns, tiles.LANES)
         self.packed_right = not self.side or self.rows.size >= _COPY_FROM
-        self.groups = np.concatenate(
-            [self.columns[:: tiles.LANES], np.repeat(self.columns[-1:], tiles.SQUARED)]
-        )
+        # Whole groups only, the last one repeated: one that began at the last column would end outside.
+        groups = columns[:: tiles.LANES]
+        more = self.columns.size // tiles.LANES + tiles.SQUARED - groups.size
+        self.groups = np.concatenate([groups, np.repeat(groups[-1:], more)])
         self.widened = self._widens(nest, a, self.rows.size)
         self.left_numbers = self.batch_left.size * self.rows.size * self.left_terms.size
         self.extent = _extent(nest, a) + 1

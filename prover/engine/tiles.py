@@ -333,7 +333,7 @@ def multiply(  # noqa: C901
         left: float64; packed by `pack_rows`, or at left_base + rows[row] + left_terms[term].
         row_norms_: float64, of all rows up to whole panels.
         right: float32 at right_base + columns[column] + right_terms[term]; columns up to whole tiles, the
-            last one repeated; groups: int64, columns[::LANES] and SQUARED more of no matter.
+            last one repeated; groups: int64, starts of whole groups, repeated to SQUARED past the last tile.
         packed_right: copy it first; side: whether the columns of each group lie side by side, which they must
             if it is not copied.
         most: tiles that go through the terms together, a multiple of BLOCK.
@@ -364,22 +364,17 @@ def multiply(  # noqa: C901
             size = min(np.int64(TERMS), count - start)
             if packed_right:
                 _pack_columns(block, right, right_base, columns, right_terms, tile, width, start, size, side)
+                first_at, tile_step, c_terms = block_at, 4 * TERMS * COLUMNS, _COLUMN_TERMS.ctypes.data
+                first_groups, group_step = _BLOCK_RAMP.ctypes.data, 0
+            else:
+                first_at, tile_step, c_terms = right_at, 0, right_terms_at + 8 * start
+                first_groups, group_step = groups_at + 8 * tile * GROUPS, 8 * GROUPS
             for t in range(0, width, SQUARED // GROUPS):
-                if packed_right:
-                    c_at = block_at + 4 * t * TERMS * COLUMNS
-                    g_at, c_terms = _BLOCK_RAMP.ctypes.data, _COLUMN_TERMS.ctypes.data
-                else:
-                    c_at = right_at
-                    g_at, c_terms = groups_at + 8 * (tile + t) * GROUPS, right_terms_at + 8 * start
+                c_at, g_at = first_at + t * tile_step, first_groups + t * group_step
                 _square_groups(c_at, g_at, c_terms, size, norms_at + 8 * t * COLUMNS)
             for near in range(0, panels, PANELS):
                 for t in range(width):
-                    if packed_right:
-                        c_at = block_at + 4 * t * TERMS * COLUMNS
-                        g_at, c_terms = _BLOCK_RAMP.ctypes.data, _COLUMN_TERMS.ctypes.data
-                    else:
-                        c_at = right_at
-                        g_at, c_terms = groups_at + 8 * (tile + t) * GROUPS, right_terms_at + 8 * start
+                    c_at, g_at = first_at + t * tile_step, first_groups + t * group_step
                     for panel in range(near, min(near + PANELS, panels)):
                         p = first_panel + panel
                         target = sums_at + 8 * (panel * width + t) * TILE
