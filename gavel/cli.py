@@ -15,10 +15,11 @@ from gavel.commands.chain import deploy, devnet, tick
 from gavel.commands.demo import demo
 from gavel.commands.doctor import doctor
 from gavel.commands.fixtures import fixtures
-from gavel.commands.job import job, status
+from gavel.commands.job import job
 from gavel.commands.key import key
 from gavel.commands.quote import quote
 from gavel.commands.replay import replay
+from gavel.commands.status import status
 from gavel.commands.trainer import defend, submit, train, trainer
 from gavel.commands.verify import verify
 from gavel.commands.watcher import watch

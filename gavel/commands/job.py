@@ -1,4 +1,4 @@
-"""`gavel job` and `gavel status`: what a requester does, and what everybody may look at."""
+"""`gavel job`: what a requester does."""
 
 from __future__ import annotations
 
@@ -272,45 +272,3 @@ def _ending(folder: Path, rpc: str, deployment: Path, key_file: Path | None) -> 
 
     loaded = JobFolder.load(folder)
     return JobEnding(_checked(rpc, deployment, private_key(key_file)), loaded, logger("requester"))
-
-
-@click.command()
-@folder_argument
-@chain_options
-@click.option(
-    "--account", metavar="ADDRESS", help="Also say what a watcher's account has at stake and has earned."
-)
-def status(folder: Path, rpc: str, deployment: Path, account: str | None) -> None:
-    """Say what the chain holds of a job: lease, updates, disputes."""
-    from challenger.ledger import exposure
-    from gavel.commands.watcher import read_address
-    from protocol.chain.court_view import ChainView
-    from protocol.game.view import UpdateStatus
-    from protocol.job_folder import JobFolder
-
-    looked = read_address(account)
-    loaded = JobFolder.load(folder)
-    contracts = connect(rpc, deployment, None)
-    contracts.verify(loaded.job)
-    view = ChainView(contracts)
-    view.refresh()
-    state, console = view.job_state(loaded.job.job_id), Console()
-    holder = f"0x{state['leaseholder'].hex()}" if any(state["leaseholder"]) else "nobody"
-    console.print(f"job {loaded.job.job_id.hex()}: leased by {holder}, {state['falls']} updates fell")
-    table = Table("update", "segments", "trainer", "status", "final in", "disputes")
-    for update in view.updates(loaded.job.job_id):
-        last = update.first_segment + update.segments
-        left = update.deadline + loaded.job.clocks.opening - view.now()
-        pending = update.status == UpdateStatus.PENDING
-        disputes = [f"segment {d.segment + 1} {d.status.value}" for d in view.disputes(update=update.update)]
-        table.add_row(
-            update.update.hex()[:12],
-            f"{update.first_segment + 1}-{last}",
-            f"0x{update.trainer.hex()[:8]}",
-            update.status.value,
-            f"{max(left, 0) / 3600:.1f} h" if pending else "",
-            ", ".join(disputes),
-        )
-    console.print(table)
-    if looked is not None:
-        console.print(f"account 0x{looked.hex()}: {exposure(view, looked)}", highlight=False, soft_wrap=True)
