@@ -52,7 +52,7 @@ class SentTransaction:
     Attributes:
         tag: what it was for, for people and accounting.
         tx_hash: 32 bytes.
-        gas: gas used, intrinsic and calldata included.
+        gas: gas used, intrinsic and calldata included; price: wei paid for each unit of it.
         block: number of the block that holds it.
         calldata: length of its data, in bytes.
         logs: its logs, raw.
@@ -66,6 +66,7 @@ class SentTransaction:
     calldata: int
     logs: tuple[LogReceipt, ...] = field(repr=False, default=())
     created: ChecksumAddress | None = None
+    price: int = 0
 
 
 class Client:
@@ -281,6 +282,7 @@ class Client:
             calldata=len(data),
             logs=tuple(receipt["logs"]),
             created=created,
+            price=int(receipt.get("effectiveGasPrice", 0)),
         )
         self.sent.append(record)
         return record
