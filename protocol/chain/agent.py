@@ -57,6 +57,26 @@ class Log(Protocol):
         """
 
 
+class Turns(Protocol):
+    """What `run` lets take its turns: an agent, or one that only looks on.
+
+    Attributes:
+        view: the chain as of its last turn.
+        patience: seconds that a node may be out of reach before an operator must act.
+    """
+
+    view: ChainView
+    patience: float
+
+    def turn(self) -> bool:
+        """Do one piece of what is to be done; False when there is nothing to do for now."""
+        ...
+
+    def trouble(self, error: GavelError) -> None:
+        """Say what went wrong in a turn, the node's failures excepted."""
+        ...
+
+
 class Agent(ABC):
     """One account that follows one job.
 
@@ -194,12 +214,13 @@ class Said:
             self._log(text, level=level, **fields)
 
 
-def run(agents: Sequence[Agent], *, poll: float, stop: Flag, log: Log, once: bool = False) -> None:
+def run(agents: Sequence[Turns], *, poll: float, stop: Flag, log: Log, once: bool = False) -> None:
     """Let several agents take turns until told to stop, every `poll` seconds while none has anything to do.
 
     Whatever goes wrong is said, and tried again from what the chain then says (A-8).
 
     Args:
+        agents: at least one; a list may grow while it runs.
         once: stop as soon as there is nothing to do.
 
     Raises:
