@@ -18,6 +18,7 @@ from gavel.commands.shared import (
     folder_argument,
     key_option,
     logger,
+    nodes_option,
     private_key,
 )
 from gavel.commands.stored import open_stores, steps_shown, stores_option, threads_option
@@ -39,9 +40,7 @@ def job() -> None:
 @job.command()
 @click.argument("what", metavar="JOB.toml|MODULE:FUNCTION")
 @click.argument("folder", type=PATH, required=False)
-@click.option(
-    "--rpc", envvar="GAVEL_RPC", metavar="URL", help="JSON-RPC endpoint of the chain, also $GAVEL_RPC."
-)
+@nodes_option("JSON-RPC endpoint of the chain, also $GAVEL_RPC; may be repeated.")
 @click.option(
     "--deployment",
     type=PATH,

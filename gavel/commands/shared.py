@@ -18,6 +18,7 @@ from rich.console import Console
 from protocol.chain.agent import Log
 from protocol.chain.client import Client, read_key
 from protocol.chain.deployment import Contracts, Deployment
+from protocol.chain.fees import GWEI, Sending
 from protocol.errors import UsageError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -25,6 +26,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 KEY_VARIABLE: Final = "GAVEL_KEY"
 PASSPHRASE_VARIABLE: Final = "GAVEL_PASSPHRASE"  # noqa: S105  (a name)
 _KEYSTORE: Final = "gavel.keystore"
+_SENDING: Final = "gavel.sending"
 PATH: Final = click.Path(path_type=Path)
 
 
@@ -44,18 +46,53 @@ def chain_options(command: Command) -> Command:
     return command
 
 
-rpc_option: Final = click.option(
-    "--rpc",
+def _joined(_context: click.Context, _parameter: click.Parameter, urls: tuple[str, ...]) -> str | None:
+    return " ".join(urls) or None
+
+
+def nodes_option(text: str, *, required: bool = False) -> Callable[[Command], Command]:
+    """Return --rpc: one text, in which several URLs have spaces between them (A-20)."""
+    return click.option(
+        "--rpc",
+        required=required,
+        multiple=True,
+        callback=_joined,
+        envvar="GAVEL_RPC",
+        metavar="URL",
+        help=text,
+    )
+
+
+rpc_option: Final = nodes_option(
+    "JSON-RPC endpoint of the chain, also $GAVEL_RPC; repeat it for others to fall back on and compare with.",
     required=True,
-    envvar="GAVEL_RPC",
-    metavar="URL",
-    help="JSON-RPC endpoint of the chain, also $GAVEL_RPC.",
 )
 
 
+def _keep_max_fee(context: click.Context, _parameter: click.Parameter, value: float) -> None:
+    context.meta[_SENDING] = Sending(max_fee=int(value * GWEI))
+
+
+def sending() -> Sending:
+    """Fees as --max-fee limits them, for a command with `key_option`."""
+    context = click.get_current_context(silent=True)
+    found: Sending | None = context.meta.get(_SENDING) if context is not None else None
+    return found or Sending()
+
+
 def key_option(command: Command) -> Command:
-    """Add --key-file, and --keystore, which `private_key` looks up."""
+    """Add --key-file, and --keystore and --max-fee, which `private_key` and `sending` look up."""
     for option in (
+        click.option(
+            "--max-fee",
+            type=Real(min=0, min_open=True),
+            default=Sending().max_fee / GWEI,
+            show_default=True,
+            metavar="GWEI",
+            expose_value=False,
+            callback=_keep_max_fee,
+            help="Most that a transaction offers per gas; pending ones are raised up to it.",
+        ),
         click.option(
             "--keystore",
             type=PATH,
@@ -168,7 +205,16 @@ def connect(rpc: str, deployment: Path, key: bytes | None) -> Contracts:
         ChainError: the node does not answer, or is on another chain than the deployment.
     """
     where = Deployment.load(deployment)
-    return Contracts.bind(Client.connect(rpc, key=key, chain_id=where.chain_id), where)
+    code = {str(getattr(where, name)): digest for name, digest in where.code.items()}
+    client = Client.connect(rpc, key=key, chain_id=where.chain_id, code=code, sending=sending())
+    client.tell(_warned)
+    return Contracts.bind(client, where)
+
+
+def _warned(text: str, /, *, level: str = "info", **_fields: object) -> None:
+    """What a command that is no agent has to say of its nodes and transactions."""
+    if level in ("warning", "error"):
+        click.echo(f"gavel: {text}", err=True)
 
 
 def logger(name: str) -> Log:

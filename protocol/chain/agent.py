@@ -10,10 +10,13 @@ from threading import Event as Flag
 from typing import Any, Final, Protocol
 
 from protocol.amounts import amount
+from protocol.chain.agreement import disagreements
 from protocol.chain.client import SentTransaction
 from protocol.chain.court_view import ChainView
 from protocol.chain.deployment import Contracts
+from protocol.chain.log import Log, Said
 from protocol.chain.moves import send_move
+from protocol.chain.nodes import STALE
 from protocol.errors import AccountError, ChainError, GavelError, RefusedError
 from protocol.game.moves import (
     Claim,
@@ -37,24 +40,11 @@ from protocol.game.moves import (
 )
 from protocol.job_folder import JobFolder
 
-AGAIN: Final = 600.0
-"""Seconds after which what has not changed is said again."""
-
-STALE: Final = 300
-"""Seconds that the latest block may be old before a node counts as stale."""
+__all__ = ["STALE", "Agent", "Log", "Node", "Said", "Turns", "describe", "ids", "run"]
 
 
-class Log(Protocol):
-    """Gets what an agent has to say, one line at a time."""
-
-    def __call__(self, text: str, /, *, level: str = "info", **fields: object) -> None:
-        """Tell one thing.
-
-        Args:
-            text: a short line for people.
-            level: debug, info, warning, or error where an operator must act.
-            fields: the same for programs: numbers, strings, and ids as bytes.
-        """
+COMPARED: Final = 30.0
+"""Seconds between two looks whether several nodes agree about a job."""
 
 
 class Turns(Protocol):
@@ -111,6 +101,9 @@ class Agent(ABC):
         self._contracts, self._folder, self._log = contracts, folder, Said(log)
         self._dry_run = dry_run
         self._sent: dict[Move, SentTransaction] = {}
+        self._refused: dict[Move, int] = {}
+        self._compared = -COMPARED
+        contracts.client.tell(self._log)
         self.patience = folder.job.clocks.response / 4
         self.view = view or ChainView(contracts)
 
@@ -158,7 +151,7 @@ class Agent(ABC):
             self.prepare(move)
             sent = send_move(self._contracts, move, tried=True)
         except RefusedError as error:  # A-8: the next move may be possible
-            self._log.once(f"{type(move).__name__} {error}", level="warning", reason=error.reason, **told)
+            self._tell_refusal(move, error, told)
             return False
         except ChainError as error:
             self._log.once(f"{type(move).__name__}: {error}", level="error", **told)
@@ -175,6 +168,35 @@ class Agent(ABC):
         )
         return True
 
+    def _tell_refusal(self, move: Move, error: RefusedError, told: dict[str, Any]) -> None:
+        """Say that a move was refused: no news if somebody else was faster, unless it comes again (A-22)."""
+        before = self._refused.get(move)
+        self._refused = {known: at for known, at in self._refused.items() if at >= self.view.block - 1_000}
+        self._refused.setdefault(move, self.view.block)
+        again = before is not None and before < self.view.block
+        self._log.once(
+            f"{type(move).__name__} {error}" + ("" if again else "; reads the chain again"),
+            level="warning" if again else "info",
+            reason=error.reason,
+            **told,
+        )
+
+    def compare_nodes(self) -> None:
+        """Say, every so often, where other nodes tell something else of the job (A-21)."""
+        now = time.monotonic()
+        if now - self._compared < COMPARED:
+            return
+        self._compared = now
+        job = self._folder.job.job_id
+        updates = [update.update for update in self.view.chain(job)][-1:]
+        for what in disagreements(self._contracts, job, block=self.view.block, updates=updates):
+            self._log.once(
+                f"NODES DISAGREE: {what}; one of them lies: find out which, and leave it out",
+                level="error",
+                about="disagreement",
+                job=job,
+            )
+
     def _unseen(self, move: Move) -> bool:
         """Whether a move is mined in a block that is too young to be looked at, and still is there."""
         sent = self._sent.get(move)
@@ -187,31 +209,6 @@ class Agent(ABC):
     def run(self, *, poll: float, stop: Flag) -> None:
         """Step until told to stop; see `run`."""
         run([self], poll=poll, stop=stop, log=self._log)
-
-
-class Said:
-    """A log that can keep from saying the same thing over and over.
-
-    Something that does not change, such as a move that cannot be paid, is said again after a while.
-    """
-
-    def __init__(self, log: Log, *, again: float = AGAIN) -> None:
-        """Args: again: seconds after which the same thing is said once more."""
-        self._log, self._again = log, again
-        self._at: dict[object, float] = {}
-
-    def __call__(self, text: str, /, *, level: str = "info", **fields: object) -> None:
-        """Say it."""
-        self._log(text, level=level, **fields)
-
-    def once(self, text: str, /, *, level: str = "info", **fields: object) -> None:
-        """Say it unless the same, of the same ids, was said a short while ago."""
-        key = (text, level, *(value for value in fields.values() if isinstance(value, bytes)))
-        now = time.monotonic()
-        if now - self._at.get(key, -self._again) >= self._again:
-            self._at = {known: at for known, at in self._at.items() if now - at < self._again}
-            self._at[key] = now
-            self._log(text, level=level, **fields)
 
 
 def run(agents: Sequence[Turns], *, poll: float, stop: Flag, log: Log, once: bool = False) -> None:
@@ -233,6 +230,8 @@ def run(agents: Sequence[Turns], *, poll: float, stop: Flag, log: Log, once: boo
             try:
                 busy = agent.turn() or busy
                 node.answered(agent.view.now())
+                if isinstance(agent, Agent):
+                    agent.compare_nodes()
             except GavelError as error:
                 if once:
                     raise

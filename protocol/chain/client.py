@@ -7,7 +7,6 @@ depends on when it is asked. A transaction that fails on chain raises the reason
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,32 +16,21 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_typing import ChecksumAddress, HexStr
 from hexbytes import HexBytes
-from web3 import HTTPProvider, Web3
-from web3.exceptions import (
-    ContractLogicError,
-    TimeExhausted,
-    TransactionNotFound,
-    Web3Exception,
-    Web3RPCError,
-)
+from web3 import Web3
+from web3.exceptions import ContractLogicError, TransactionNotFound
 from web3.providers.base import BaseProvider
 from web3.types import FilterParams, LogReceipt, TxParams, TxReceipt
 
-from protocol.errors import AccountError, ChainError, RefusedError
+from protocol.chain.fees import Sending
+from protocol.chain.log import Log, quiet
+from protocol.chain.nodes import Nodes
+from protocol.chain.sender import TRANSPORT_ERRORS, Sender
+from protocol.errors import ChainError, RefusedError
 
 DEFAULT_GAS: Final = 3_000_000
-RECEIPT_TIMEOUT: Final = 180.0
-"""Seconds that a transaction may wait to be mined before the next one takes its place."""
 
 _ORDER: Final = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141
 """Of the curve secp256k1."""
-
-_PRIORITY_FEE: Final = 10**9
-_PENDING_POLL: Final = 0.5
-_RAISES: Final = 12
-"""Times that the fees of a transaction in the way are raised by a quarter: nodes ask for a tenth or more."""
-
-_TRANSPORT_ERRORS: Final = (OSError, TimeExhausted, Web3Exception, ValueError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +68,12 @@ class Client:
     """
 
     def __init__(
-        self, provider: BaseProvider, *, key: bytes | None = None, chain_id: int | None = None
+        self,
+        provider: BaseProvider,
+        *,
+        key: bytes | None = None,
+        chain_id: int | None = None,
+        sending: Sending | None = None,
     ) -> None:
         """Connect.
 
@@ -88,6 +81,7 @@ class Client:
             provider: a web3 provider.
             key: private key, 32 bytes; None to read only.
             chain_id: what the caller believes to talk to.
+            sending: fees and patience; the usual ones unless given.
 
         Raises:
             ChainError: the node does not answer, or is on another chain.
@@ -97,7 +91,7 @@ class Client:
         self.web3.middleware_onion.remove("validation")
         try:
             self.chain_id = int(self.web3.eth.chain_id)
-        except _TRANSPORT_ERRORS as error:
+        except TRANSPORT_ERRORS as error:
             raise ChainError(
                 f"no answer from the node ({error}); check that it runs and that --rpc names it"
             ) from error
@@ -107,14 +101,44 @@ class Client:
                 "nothing was sent; use the right --rpc"
             )
         self.account: LocalAccount | None = Account.from_key(key) if key is not None else None
+        self.sending = sending or Sending()
         self.sent: list[SentTransaction] = []
-        self._nonce: int | None = None
-        self._raised = 0
+        self._sender = (
+            Sender(self.web3, self.account, sending=self.sending, log=quiet) if self.account else None
+        )
 
     @classmethod
-    def connect(cls, url: str, *, key: bytes | None = None, chain_id: int | None = None) -> Client:
-        """Connect to a JSON-RPC URL over HTTP; arguments and errors as for the constructor."""
-        return cls(HTTPProvider(url, request_kwargs={"timeout": 60}), key=key, chain_id=chain_id)
+    def connect(
+        cls,
+        urls: str,
+        *,
+        key: bytes | None = None,
+        chain_id: int | None = None,
+        code: Mapping[str, str] | None = None,
+        sending: Sending | None = None,
+    ) -> Client:
+        """Connect over HTTP to a JSON-RPC URL, or to several with spaces between them (A-20).
+
+        Args:
+            code: sha256 of the code, hexadecimal, of each address where a node must have it to be used;
+                given, a node that goes over to another branch is left too.
+
+        The other arguments and errors as for the constructor.
+        """
+        nodes = Nodes.over_http(urls.split(), chain_id=chain_id, code=code)
+        return cls(nodes, key=key, chain_id=chain_id, sending=sending)
+
+    @property
+    def nodes(self) -> Nodes | None:
+        """What chooses among several nodes; None for a provider that is used as it is."""
+        return self.web3.provider if isinstance(self.web3.provider, Nodes) else None
+
+    def tell(self, log: Log) -> None:
+        """Say to this log what becomes of nodes and of transactions."""
+        if self.nodes is not None:
+            self.nodes.tell(log)
+        if self._sender is not None:
+            self._sender.tell(log)
 
     @property
     def address(self) -> ChecksumAddress:
@@ -147,7 +171,7 @@ class Client:
         """Hash (32 bytes) and timestamp (seconds) of a block. Raises ChainError if the node does not know."""
         try:
             found = cast(Mapping[str, Any], self.web3.eth.get_block(number))
-        except _TRANSPORT_ERRORS as error:
+        except TRANSPORT_ERRORS as error:
             raise ChainError(f"the node did not give block {number} ({error})") from error
         return bytes(found["hash"]), int(found["timestamp"])
 
@@ -155,24 +179,24 @@ class Client:
         """Coins of the account, in wei. Raises ChainError if the node fails, or without a key."""
         try:
             return int(self.web3.eth.get_balance(self.address))
-        except _TRANSPORT_ERRORS as error:
+        except TRANSPORT_ERRORS as error:
             raise ChainError(f"the node did not give the balance of {self.address} ({error})") from error
 
     def fee(self) -> int:
         """Wei per gas that a transaction sent now offers at most."""
-        return 2 * int(self._latest().get("baseFeePerGas", 0)) + _PRIORITY_FEE
+        return self.sending.offered(int(self._latest().get("baseFeePerGas", 0)))
 
     def timestamp(self, number: int) -> int:
         """Timestamp of a block, in seconds. Raises ChainError if the node fails."""
         try:
             return int(self.web3.eth.get_block(cast(Any, number))["timestamp"])
-        except _TRANSPORT_ERRORS as error:
+        except TRANSPORT_ERRORS as error:
             raise ChainError(f"the node did not give block {number} ({error})") from error
 
     def _latest(self) -> Mapping[str, Any]:
         try:
             return cast(Mapping[str, Any], self.web3.eth.get_block("latest"))
-        except _TRANSPORT_ERRORS as error:
+        except TRANSPORT_ERRORS as error:
             raise ChainError(f"the node did not give its latest block ({error})") from error
 
     def call(self, to: ChecksumAddress, data: bytes, *, block: int | None = None) -> bytes:
@@ -192,14 +216,14 @@ class Client:
             return bytes(self.web3.eth.call(request, block))
         except ContractLogicError as error:
             raise RefusedError(_reason(error)) from error
-        except _TRANSPORT_ERRORS as error:
+        except TRANSPORT_ERRORS as error:
             raise ChainError(f"a call to {request.get('to')!r} failed: {error}") from error
 
     def code(self, address: ChecksumAddress) -> bytes:
         """Deployed code of an address; empty where there is none."""
         try:
             return bytes(self.web3.eth.get_code(address))
-        except _TRANSPORT_ERRORS as error:
+        except TRANSPORT_ERRORS as error:
             raise ChainError(f"the node did not give the code of {address} ({error})") from error
 
     def logs(
@@ -214,7 +238,7 @@ class Client:
         }
         try:
             return list(self.web3.eth.get_logs(request))
-        except _TRANSPORT_ERRORS as error:
+        except TRANSPORT_ERRORS as error:
             raise ChainError(
                 f"the node did not give the logs of blocks {first} to {last} ({error})"
             ) from error
@@ -225,7 +249,7 @@ class Client:
             self.web3.eth.get_transaction_receipt(HexBytes(tx_hash))
         except TransactionNotFound:
             return False
-        except _TRANSPORT_ERRORS as error:
+        except TRANSPORT_ERRORS as error:
             raise ChainError(f"the node did not say what became of a transaction ({error})") from error
         return True
 
@@ -241,9 +265,10 @@ class Client:
     ) -> SentTransaction:
         """Sign and send a transaction and wait until it is mined.
 
-        Before its first one it waits until those are mined that this account has sent before, say, by a
-        process that was killed. A transaction takes the number of one that is not mined in time, with higher
-        fees, so that of the two at most one is.
+        Before its first one it waits a while for those that this account has sent before, say, by a process
+        that was killed. One that stays pending is replaced under its own number by one that offers more, one
+        that was dropped is sent again, and what is not mined in the end gives its number to the next one
+        (A-12, A-22). So of all that is signed with one number at most one is mined.
 
         Args:
             to: None creates a contract.
@@ -255,7 +280,8 @@ class Client:
 
         Raises:
             RefusedError: the contract refuses it, or refused it when it was mined; carries the reason.
-            ChainError: it was not accepted, not mined in three minutes, or failed without a reason.
+            AccountError: the account has too few coins, or the fee is at its limit.
+            ChainError: it was not accepted, not mined in time, or failed without a reason.
         """
         signer = self._signer()
         request: TxParams = {
@@ -267,10 +293,11 @@ class Client:
         }
         if to is not None:
             request["to"] = to
-        self._take_number(signer.address)
+        sender = cast(Sender, self._sender)
+        sender.take_number()
         if tried:
             self._eth_call(_as_call(signer.address, request), "latest")
-        receipt = self._mined(signer, request, tag)
+        receipt = sender.mined(request, tag)
         if receipt["status"] != 1:
             self._raise_refusal(signer, request, receipt, tag)
         created = receipt.get("contractAddress")
@@ -286,88 +313,6 @@ class Client:
         )
         self.sent.append(record)
         return record
-
-    def _take_number(self, address: ChecksumAddress) -> None:
-        """Know the number of the account's next transaction, once none of an earlier process is pending."""
-        until = time.monotonic() + RECEIPT_TIMEOUT
-        try:
-            mined = int(self.web3.eth.get_transaction_count(address, "latest"))
-            undone = self.sent and mined < (self._nonce or 0) and not self.is_mined(self.sent[-1].tx_hash)
-            if self._nonce is not None and not undone:
-                return
-            while int(self.web3.eth.get_transaction_count(address, "pending")) > mined:
-                if time.monotonic() > until:
-                    break  # stuck: what is sent now takes the place of the first of them
-                time.sleep(_PENDING_POLL)
-                mined = int(self.web3.eth.get_transaction_count(address, "latest"))
-        except _TRANSPORT_ERRORS as error:
-            raise ChainError(
-                f"the node did not say how many transactions {address} has sent ({error})"
-            ) from error
-        self._nonce = mined
-
-    def _mined(self, signer: LocalAccount, request: TxParams, tag: str) -> TxReceipt:
-        try:
-            tx_hash = self._accepted(signer, request)
-            receipt = self.web3.eth.wait_for_transaction_receipt(
-                tx_hash, timeout=RECEIPT_TIMEOUT, poll_latency=0.05
-            )
-        except TimeExhausted as error:
-            self._give_up(signer.address)
-            raise ChainError(
-                f"the transaction for {tag!r} was not mined in {RECEIPT_TIMEOUT:.0f} s; check that the node "
-                "keeps up with its network; what is sent next takes its place, with higher fees"
-            ) from error
-        except (Web3RPCError, TransactionNotFound, *_TRANSPORT_ERRORS) as error:
-            self._nonce = None  # ask the node again: it may or may not have taken the transaction
-            short = self._short(signer, request)
-            kind = AccountError if short else ChainError
-            raise kind(
-                f"the transaction for {tag!r} was not mined: {error}; {short or 'check the node'}, then "
-                "run the command again: it goes on from what the chain says"
-            ) from error
-        self._nonce, self._raised = cast(int, request["nonce"]) + 1, 0
-        return receipt
-
-    def _give_up(self, address: ChecksumAddress) -> None:
-        """Let the next transaction take the place of one that was not mined, if that is the next to be."""
-        with suppress(*_TRANSPORT_ERRORS):
-            if self._nonce == int(self.web3.eth.get_transaction_count(address, "latest")):
-                self._raised += 1
-                return
-        self._nonce = None  # a reorganisation, or another process, has changed what comes next
-
-    def _accepted(self, signer: LocalAccount, request: TxParams) -> HexBytes:
-        """Sign and hand over, with fees raised while a pending transaction has the same number."""
-        while True:
-            fees = _PRIORITY_FEE * 5**self._raised // 4**self._raised
-            base_fee = int(self._latest().get("baseFeePerGas", 0))
-            request["maxFeePerGas"] = cast(Any, 2 * base_fee + fees)
-            request["maxPriorityFeePerGas"] = cast(Any, fees)
-            request["nonce"] = cast(Any, self._nonce)
-            signed = signer.sign_transaction(cast(Any, request))
-            try:
-                return self.web3.eth.send_raw_transaction(signed.raw_transaction)
-            except Web3RPCError as error:
-                text = str(error).lower()
-                if "already known" in text:
-                    return signed.hash
-                if "underpriced" not in text or self._raised >= _RAISES:
-                    raise
-                self._raised += 1
-
-    def _short(self, signer: LocalAccount, request: TxParams) -> str:
-        """Whether the account has too few coins for a transaction, in words; empty if that is not why."""
-        most = int(request["gas"]) * int(cast(int, request.get("maxFeePerGas", 0))) + int(
-            cast(int, request["value"])
-        )
-        with suppress(*_TRANSPORT_ERRORS):
-            held = int(self.web3.eth.get_balance(signer.address))
-            if held < most:
-                return (
-                    f"{signer.address} holds {held:,} wei of coin and this takes up to {most:,}: send it some"
-                )
-        return ""
 
     def _raise_refusal(self, signer: LocalAccount, request: TxParams, receipt: TxReceipt, tag: str) -> None:
         replay = _as_call(signer.address, request)

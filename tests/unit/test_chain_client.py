@@ -13,9 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from eth_account.typed_transactions import TypedTransaction
-from eth_utils.crypto import keccak
-from hexbytes import HexBytes
 from web3.types import RPCEndpoint, RPCResponse
 
 from protocol.chain.client import Client, read_key
@@ -24,8 +21,10 @@ from protocol.chain.deployment import Contracts, Deployment, deploy
 from protocol.chain.devnet import Devnet
 from protocol.chain.embedded import EmbeddedChain, EmbeddedProvider
 from protocol.chain.events import LogCursor
+from protocol.chain.fees import Sending
 from protocol.chain.rpc_values import RpcError
 from protocol.errors import ChainError, MalformedError, MismatchError, RefusedError, UsageError
+from tests.support.nodes import Fickle
 
 NOBODY = "0x" + "11" * 20
 SUPPLY = 10**20
@@ -138,55 +137,24 @@ def test_nonces_follow_when_another_client_has_used_the_account(
     assert token.view("allowance", first.address, NOBODY) == 4
 
 
-class Mempool(EmbeddedProvider):
-    """A node that holds transactions back until `release`; one in another's place has to pay a tenth more."""
-
-    def __init__(self, chain: EmbeddedChain) -> None:
-        super().__init__(chain)
-        self.held: dict[int, str] = {}
-        self.fees: list[int] = []
-        self.holding = True
-
-    def release(self) -> None:
-        self.holding = False
-        for raw in self.held.values():
-            self.chain.rpc("eth_sendRawTransaction", [raw])
-        self.held.clear()
-
-    def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
-        if method == "eth_getTransactionCount" and params[1] == "pending":
-            answer = super().make_request(method, params)
-            answer["result"] = hex(int(answer["result"], 16) + len(self.held))
-            return answer
-        if method != "eth_sendRawTransaction" or not self.holding:
-            return super().make_request(method, params)
-        transaction = TypedTransaction.from_bytes(HexBytes(params[0])).as_dict()
-        held, fee = self.held.get(transaction["nonce"]), transaction["maxPriorityFeePerGas"]
-        if held == params[0]:
-            return self._refused("already known")
-        if held is not None and fee < 1.1 * self.fees[-1]:
-            return self._refused("replacement transaction underpriced")
-        self.held[transaction["nonce"]] = params[0]
-        self.fees.append(fee)
-        return RPCResponse(jsonrpc="2.0", id=1, result="0x" + keccak(HexBytes(params[0])).hex())
-
-    def _refused(self, message: str) -> RPCResponse:
-        return RPCResponse(jsonrpc="2.0", id=1, error={"code": -32000, "message": message})
+QUICK = Sending(pending=0.1, give_up=0.3, poll=0.01)
 
 
 @pytest.fixture
-def waiting(
-    chain: EmbeddedChain, token: Contract, monkeypatch: pytest.MonkeyPatch
-) -> tuple[Mempool, Callable[[], Contract]]:
+def waiting(chain: EmbeddedChain, token: Contract) -> tuple[Fickle, Callable[[], Contract]]:
     """A node that holds back, and the token as a process that has just been started sees it there."""
-    monkeypatch.setattr("protocol.chain.client.RECEIPT_TIMEOUT", 0.3)
-    monkeypatch.setattr("protocol.chain.client._PENDING_POLL", 0.05)
-    node = Mempool(chain)
-    return node, lambda: Contract(Client(node, key=chain.keys[1]), "BondToken", token.address)
+    node = Fickle.of(chain)
+    node.holding = True
+
+    def process() -> Contract:
+        client = Client(node.provider, key=chain.keys[1], sending=QUICK)
+        return Contract(client, "BondToken", token.address)
+
+    return node, process
 
 
 def test_a_pending_transaction_is_not_sent_twice_after_a_restart(
-    waiting: tuple[Mempool, Callable[[], Contract]], chain: EmbeddedChain, token: Contract
+    waiting: tuple[Fickle, Callable[[], Contract]], chain: EmbeddedChain, token: Contract
 ) -> None:
     node, process = waiting
     who = process().client.address
@@ -204,7 +172,7 @@ def test_a_pending_transaction_is_not_sent_twice_after_a_restart(
 
 
 def test_a_stuck_transaction_is_replaced_and_only_one_of_the_two_is_mined(
-    waiting: tuple[Mempool, Callable[[], Contract]], chain: EmbeddedChain, token: Contract
+    waiting: tuple[Fickle, Callable[[], Contract]], chain: EmbeddedChain, token: Contract
 ) -> None:
     node, process = waiting
     bound = process()
@@ -215,7 +183,7 @@ def test_a_stuck_transaction_is_replaced_and_only_one_of_the_two_is_mined(
     with pytest.raises(ChainError, match="takes its place"):
         process().send("approve", NOBODY, 23)
     assert len(node.held) == 1
-    assert node.fees == sorted(set(node.fees))
+    assert node.offers == sorted(set(node.offers))
     node.release()
     assert token.view("allowance", bound.client.address, NOBODY) == 23
     assert int(chain.rpc("eth_getTransactionCount", [bound.client.address, "latest"]), 16) == before + 1
