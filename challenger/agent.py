@@ -15,12 +15,15 @@ from typing import Any, Final
 from challenger.cache import Cache
 from challenger.ledger import Ledger
 from challenger.pace import Machine, Pace, measure
+from challenger.parallel import Pool
+from challenger.record import Record
 from challenger.replay import Replay, Store
 from challenger.solver import Challenger, solve
 from protocol.chain.agent import Agent, Log
 from protocol.chain.court_view import ChainView
 from protocol.chain.deployment import Contracts
 from protocol.chain.moves import ensure_allowance
+from protocol.checkpoints import CheckpointStore
 from protocol.errors import UsageError
 from protocol.game.moves import Move, Reserve, Withdraw
 from protocol.game.openings import Openings
@@ -57,6 +60,8 @@ class Watcher(Agent):
         hooks: Hooks = HONEST,
         machine: Machine | None = None,
         ledger: Ledger | None = None,
+        pool: Pool | None = None,
+        listed: Sequence[CheckpointStore] = (),
     ) -> None:
         """Check everything that the watcher relies on before it writes anything (A-1).
 
@@ -73,6 +78,8 @@ class Watcher(Agent):
             hooks: how its replay departs from the program, for drills: it accuses whoever follows it.
             machine: measures the pace at the first turn without an open dispute, and judges it (A-9).
             ledger: told to look after each look at the chain (A-14).
+            pool: of processes that replay segments side by side and share the cache (A-15).
+            listed: the stores that these processes know.
 
         Raises:
             MismatchError: the contracts' code, their wiring or the job on chain is not what it should be.
@@ -82,7 +89,9 @@ class Watcher(Agent):
         if key is None and not dry_run:
             raise UsageError("a watcher sends transactions, so it needs a key; without one, run it dry")
         self._key = key or b""
-        self._replay = Replay(executor, folder, log=self._log, stores=stores, cache=cache, hooks=hooks)
+        self._replay = Replay(
+            executor, folder, log=self._log, stores=stores, cache=cache, hooks=hooks, pool=pool, listed=listed
+        )
         self.openings = Openings(
             geometry=folder.job.geometry, program=folder.program, trace=self._replay.trace
         )
@@ -94,8 +103,12 @@ class Watcher(Agent):
             openings=self.openings,
             salt=self._salt,
             first_difference=lambda update: self.differences.get(update.update),
-            ready=lambda dispute: self._replay.ready(dispute.segment),
+            ready=lambda dispute: self._replay.ready(dispute.segment) and self._playable(dispute),
+            at=self._openings_of,
+            playable=self._playable,
         )
+        self._apart: dict[int, Openings] = {}
+        self._record = Record(self.view, folder.job.job_id) if pool is not None else None
         self._told: dict[bytes, object] = {}
         self._pending: set[bytes] = set()
 
@@ -169,8 +182,23 @@ class Watcher(Agent):
         return [move for move in moves if self.send(move)]
 
     def _work(self) -> bool:
-        chain = self.view.chain(self.job_id)
-        return self._replay.advance(chain, [d.segment for d in self._open()])
+        chain, disputed = self.view.chain(self.job_id), [d.segment for d in self._open()]
+        record = {} if self._record is None else self._record.now()
+        return self._replay.advance(chain, disputed, now=self.view.now(), record=record)
+
+    def _playable(self, dispute: DisputeInfo) -> bool:
+        return self._replay.playable(dispute.segment)
+
+    def _openings_of(self, segment: int) -> Openings:
+        """Trees to play a dispute of a segment with (A-16)."""
+        trace = self._replay.trace_of(segment)
+        if trace is self.openings.trace:
+            return self.openings
+        if segment not in self._apart or self._apart[segment].trace is not trace:
+            self._apart[segment] = Openings(
+                geometry=self._folder.job.geometry, program=self._folder.program, trace=trace
+            )
+        return self._apart[segment]
 
     def _collect(self) -> list[Move]:
         """Withdraw what was won, once no dispute of this account is open."""

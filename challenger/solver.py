@@ -7,7 +7,7 @@ It keeps nothing: after a restart, the same view gives the same moves (A-6).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from protocol.commitments.tensor import words_of_page
@@ -75,6 +75,8 @@ class Challenger:
             it knows.
         ready: whether the replay has come to a dispute's segment. Until then nothing is selected or proven
             there, and the other disputes go on (A-8).
+        at: trees to play a dispute of a segment with, where they are others than `openings` (A-16).
+        playable: whether a dispute can be played at all; one that cannot does not stand for another (A-16).
     """
 
     address: bytes
@@ -83,6 +85,8 @@ class Challenger:
     salt: Salt
     first_difference: FirstDifference
     ready: Callable[[DisputeInfo], bool] = lambda _: True
+    at: Callable[[int], Openings] | None = None
+    playable: Callable[[DisputeInfo], bool] = lambda _: True
 
 
 def solve(view: CourtView, me: Challenger, *, report: Report = raise_trouble) -> list[Move]:
@@ -124,7 +128,8 @@ def _play(view: CourtView, me: Challenger, dispute: DisputeInfo, candidate: Cand
     if branch.turn == Turn.DEFENDER_LATE:
         yield Silence(dispute=dispute.dispute, candidate=branch.candidate)
     elif branch.turn == Turn.CHALLENGER and me.ready(dispute):
-        yield _attack(view, me, site(view, me.job, candidate), branch)
+        own = me if me.at is None else replace(me, openings=me.at(dispute.segment))
+        yield _attack(view, own, site(view, me.job, candidate), branch)
 
 
 def _accuse(view: CourtView, me: Challenger, mine: Sequence[DisputeInfo]) -> Iterator[Move]:
@@ -140,7 +145,8 @@ def _accuse(view: CourtView, me: Challenger, mine: Sequence[DisputeInfo]) -> Ite
         digest = dispute_id(update=update.update, segment=segment, challenger=me.address, salt=salt)
         known = reservations.get(digest)
         # One open dispute against an update is enough; a second would cost a bond and win nothing.
-        accused = any(d.update == update.update and d.status == DisputeStatus.OPEN for d in mine)
+        running = [d for d in mine if d.update == update.update and d.status == DisputeStatus.OPEN]
+        accused = any(me.playable(dispute) for dispute in running)
         if known is None and not accused and losses <= RETRIES and view.now() <= update.deadline:
             yield Reserve(job=job_id, digest=digest)
         elif known is not None and not known.opened and view.now() <= known.time + opening:

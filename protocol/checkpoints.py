@@ -136,6 +136,17 @@ class CheckpointStore:
         self._write(MANIFEST, [_manifest([*others, saved])])
         return saved
 
+    def save_state(self, root: bytes, state: Sequence[Words]) -> None:
+        """Write a state that the manifest does not list: who knows its root finds it (S-1).
+
+        Args:
+            state: flat uint32 words of every slot.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        self._write(object_name(root), chunks(state))
+
     def check_room(self, count: int) -> None:
         """Check that this many more checkpoints can be written, as far as that can be known beforehand.
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import pytest
 
 from challenger.agent import Watcher
-from challenger.cache import KEPT, Cache
+from challenger.cache import Cache
 from protocol.chain.agent import Said
 from protocol.commitments.canonical import Words
 from protocol.errors import StorageError
@@ -116,7 +117,7 @@ def test_a_restart_with_a_cache_replays_nothing_and_without_everything(
     monkeypatch.setattr("challenger.cache.EVERY", 0.0)
     folder = tmp_path / "cache"
     _idle(field.watcher(cache=_cache(field, folder)))
-    assert len(list((folder / "objects").iterdir())) == KEPT
+    assert len(list((folder / "objects").iterdir())) == 4
     log = Lines()
     _idle(field.watcher(log=log, cache=_cache(field, folder)))
     assert _replayed(log) == []
@@ -130,7 +131,7 @@ def _posted(field: Field) -> list[bytes]:
     return [root for update in field.updates() for root in update.states]
 
 
-@pytest.mark.parametrize("damage", ["notes", "torn", "states", "manifest", "folder"])
+@pytest.mark.parametrize("damage", ["notes", "torn", "states", "objects", "folder"])
 def test_a_damaged_cache_accuses_nobody(field: Field, tmp_path: Path, damage: str) -> None:
     folder = tmp_path / "cache"
     _idle(field.watcher(cache=_cache(field, folder)))
@@ -143,8 +144,9 @@ def test_a_damaged_cache_accuses_nobody(field: Field, tmp_path: Path, damage: st
         case "states":
             for path in (folder / "objects").iterdir():
                 path.write_bytes(path.read_bytes()[:-1] + b"?")
-        case "manifest":
-            (folder / "manifest.msgpack").write_bytes(b"\xc1")
+        case "objects":
+            rmtree(folder / "objects")
+            (folder / "objects").write_text("in the way")
         case "folder":
             notes.unlink()
             notes.mkdir()
