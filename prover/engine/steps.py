@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ PARALLEL_POINTS = 1 << 16
 """Points of a loop nest above which threads share it."""
 
 _NONE = np.empty(0, np.int64)
+_LINE = 64
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,11 +42,26 @@ class Runtime:
         threads: how many threads may work on one step.
         pool: for ``threads`` above 1.
         flags: int64[nodes, 3], elements by tier since the executor was made.
+        device: on which torch multiplies (device.py); None for tiles on the processor.
     """
 
     threads: int
     pool: ThreadPoolExecutor | None
     flags: NDArray[np.int64]
+    device: str | None = None
+    _scratch: dict[int, NDArray[np.float64]] = field(default_factory=dict)
+
+    def scratch(self, size: int, part: int = -1) -> NDArray[np.float64]:
+        """Memory for so many numbers, aligned to cache lines; the next call gives the same memory again.
+
+        Args:
+            size: in numbers.
+            part: of `each`, for which it is; -1: all parts'.
+        """
+        if part not in self._scratch or self._scratch[part].size < size:
+            memory = np.empty(size + _LINE // 8, np.float64)
+            self._scratch[part] = memory[-memory.ctypes.data % _LINE // 8 :]
+        return self._scratch[part][:size]
 
     def each(self, work: Callable[[int], None], count: int) -> None:
         """Run work(0) ... work(count - 1), on the pool if there are several."""

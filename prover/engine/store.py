@@ -11,21 +11,63 @@ import importlib.util
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from threading import RLock
 from types import ModuleType
+from typing import Any, Final
 
 import numba
+from numba.core.caching import FunctionCache
 
 from prover.engine import scalars, sums, tabulated
 
+_TURNS: Final = RLock()
+
+# Numba has no types for it.
+_FunctionCache: Any = FunctionCache
+
+
+def kernel(*helpers: ModuleType) -> Callable[[Callable[..., Any]], Any]:
+    """Return what compiles a function of a module, as `numba.njit` with its cache does.
+
+    Numba knows a cached kernel by the file that it stands in; this one also by the texts of the helpers
+    that it inlines, so a kernel is compiled anew when one of them has changed.
+    """
+    texts = b"".join(Path(module.__file__ or "").read_bytes() for module in helpers)
+    stamp = sha256(texts).hexdigest()
+
+    def compiled(function: Callable[..., Any]) -> Any:
+        dispatcher: Any = numba.njit(error_model="numpy", nogil=True, fastmath=False, boundscheck=False)(
+            function
+        )
+        dispatcher._cache = _StampedCache(function, stamp)
+        return dispatcher
+
+    return compiled
+
+
+class _StampedCache(_FunctionCache):  # type: ignore[misc]
+    """Numba's cache of one function, with a stamp in its keys."""
+
+    def __init__(self, function: Callable[..., Any], stamp: str) -> None:
+        super().__init__(function)
+        self._stamp = stamp
+
+    def _index_key(self, signature: Any, codegen: Any) -> tuple[Any, ...]:
+        return (*super()._index_key(signature, codegen), self._stamp)
+
 
 def load(source: str) -> ModuleType:
-    """Import generated source, written to the cache directory if it is not there yet."""
+    """Import generated source, written to the cache directory if it is not there yet. Threads take turns."""
     name = "gavel_kernels_" + sha256((_helpers() + source).encode()).hexdigest()[:32]
-    if name in sys.modules:
-        return sys.modules[name]
+    with _TURNS:  # a module is known by name before all of it has run
+        return sys.modules[name] if name in sys.modules else _imported(name, source)
+
+
+def _imported(name: str, source: str) -> ModuleType:
     path = _directory() / f"{name}.py"
     if not path.exists() or path.read_text() != source:
         # Written aside and moved into place: another process may be doing the same.

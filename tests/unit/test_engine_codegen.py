@@ -12,7 +12,7 @@ import pytest
 from numba import njit
 
 from protocol.numerics.opcodes import Op
-from prover.engine import codegen, codegen_sums, store, tiles
+from prover.engine import codegen, codegen_sums, store, tile_code
 from prover.engine.layout import fold_layout, map_layout
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,10 +42,10 @@ def _certificate_assembly() -> str:
     """The certificate of a group; the dot products themselves may fuse, as their bound allows."""
 
     def certify(out: Any, sums: Any, norms: Any, scale: Any) -> Any:
-        return tiles._certify_group(sums.ctypes.data, norms.ctypes.data, scale, out.ctypes.data)
+        return tile_code.certify_group(sums.ctypes.data, norms.ctypes.data, scale, out.ctypes.data)
 
     compiled: Any = njit(error_model="numpy", nogil=True, fastmath=False)(certify)
-    compiled(np.zeros(tiles.LANES, np.uint32), np.ones(tiles.LANES), np.ones(tiles.LANES), 1e-15)
+    compiled(np.zeros(tile_code.LANES, np.uint32), np.ones(tile_code.LANES), np.ones(tile_code.LANES), 1e-15)
     return "".join(compiled.inspect_asm().values())
 
 
