@@ -99,8 +99,6 @@ class Endpoint:
 
     def hash_at(self, number: int) -> str:
         """Hash of one of its blocks; empty if it has none of that number. Raises ConnectionError as `ask`."""
-        if number == self.number:
-            return self.hash
         block = self.ask("eth_getBlockByNumber", hex(number), False)
         return str(block.get("hash", "")) if isinstance(block, dict) else ""
 
@@ -254,7 +252,9 @@ class Nodes(BaseProvider):
             why = self._current.broken or self._current.doubt
             left = f"leaves {self._current.name}, which {why}; uses {node.name}"
             back = f"goes back to {node.name}, which is well again"
-            self._log(left if why else back, level="warning" if why else "info", node=node.name)
+            self._log(
+                left if why else back, level="warning" if why else "info", node=node.name, switched=True
+            )
             self._current = node
 
     def _inspect(self, nodes: Sequence[Endpoint]) -> None:
@@ -377,7 +377,7 @@ class Nodes(BaseProvider):
         found = {}
         for node in nodes:
             with suppress(ConnectionError):
-                found[node] = node.hash_at(number)
+                found[node] = node.hash if number == node.number else node.hash_at(number)
         return found
 
 
