@@ -10,6 +10,7 @@ import click
 from gavel.commands.logs import line_log, log_option
 from gavel.commands.shared import (
     PATH,
+    Real,
     chain_options,
     connect,
     key_is_named,
@@ -50,12 +51,31 @@ MOST_CONFIRMATIONS = 64
     "stores",
     multiple=True,
     metavar="URL",
-    help="Folder or URL with the last final state, to begin there and not at the start; may be repeated.",
+    help="Folder or URL with states of the job: with the last final one it begins there and not at the "
+    "start, with all of them --processes work side by side. May be repeated.",
 )
 @click.option(
     "--cache",
     type=PATH,
     help="Folder for states of one's own, so that a restart replays little. Safe to delete.",
+)
+@click.option(
+    "--cache-size",
+    type=Real(min=0.0, min_open=True),
+    metavar="GIB",
+    help="What the states in the cache may take, for each job.  [default: 4]",
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(1),
+    help="Replay segments side by side in so many processes, each from the state before it in a --store, "
+    "what looks suspect first.  [default: one after the other, in this process]",
+)
+@click.option(
+    "--ray",
+    metavar="ADDRESS",
+    help="Replay on a Ray cluster: HOST:PORT, ray://HOST:PORT, auto, or local. Needs the extra `ray`. Only "
+    "a cluster of your own: its nodes can run code in this process.",
 )
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="For large nodes.")
 @click.option(
@@ -77,6 +97,9 @@ def watch(
     account: str | None,
     stores: tuple[str, ...],
     cache: Path | None,
+    cache_size: float | None,
+    processes: int | None,
+    ray: str | None,
     threads: int,
     measure: bool,
 ) -> None:
@@ -86,11 +109,11 @@ def watch(
     needs: start it again at any time. A line of level ERROR asks for an operator.
     """
     from challenger.agent import Watcher
-    from challenger.cache import Cache
     from challenger.ledger import Ledger
     from challenger.pace import Machine, block_time, check_confirmations
     from gavel.jobs import make_executor
-    from protocol.chain.agent import Said, run
+    from gavel.pools import cache_of, pool_of
+    from protocol.chain.agent import run
     from protocol.chain.court_view import ChainView
     from protocol.job_folder import JobFolder
     from prover.engine.checkpoints import store_of_job
@@ -112,12 +135,19 @@ def watch(
     ledger = Ledger(contracts, address, log=log) if address is not None else None
     machine = Machine() if measure else None
     watchers = []
-    for job in jobs:
+    side_by_side = processes is not None or ray is not None
+    if cache_size is not None and cache is None and not side_by_side:
+        raise UsageError("--cache-size limits a cache, and there is none; name a --cache")
+    for path, job in zip(folders, jobs, strict=True):
         named = line_log("watcher", form=form, job=job.job.job_id) if len(jobs) > 1 else log
-        kept = None
-        if cache is not None:
-            own = cache / job.job.job_id.hex()
-            kept = Cache(own, store_of_job(job, own), log=Said(named))
+        kept = pool = None
+        if cache is not None or side_by_side:
+            kept = cache_of(job, cache, size=cache_size, log=named)
+        if kept is not None and side_by_side:
+            pool = pool_of(
+                path, kept, processes=processes, ray=ray, stores=stores, threads=threads, log=named
+            )
+        known = [store_of_job(job, url) for url in stores]
         watchers.append(
             Watcher(
                 contracts=contracts,
@@ -126,8 +156,10 @@ def watch(
                 key=key,
                 log=named,
                 view=view,
-                stores=[store_of_job(job, url) for url in stores],
+                stores=known,
                 cache=kept,
+                pool=pool,
+                listed=known,
                 dry_run=dry_run,
                 account=address,
                 machine=machine,
