@@ -21,7 +21,7 @@ from tests.support.gas_evm import GasEvm
 from tests.support.hostile import decoded
 from tests.support.leaf_kinds import HEIGHT, NODES, folds, leaf_kinds, scene_of
 from tests.support.lockstep import Lockstep
-from tests.support.onchain import SCHEDULED_GAS, START
+from tests.support.onchain import GOVERNOR, SCHEDULED_GAS, START
 from tests.support.walk import Walk, traces_of
 
 WALKS: Final = (4, 7)
@@ -42,7 +42,8 @@ def games() -> Rows:
         board = evm.deploy("JobBoard", token.address, SCHEDULED_GAS)
         verifier = evm.deploy_judge("StepVerifier")
         court = evm.deploy("Court", board.address, verifier.address)
-        board.call("bind", court.address)
+        availability = evm.deploy("Availability", board.address)
+        board.call("bind", court.address, availability.address, GOVERNOR)
         rows["JobBoard", "bind"].append(board.gas)
         contracts = {handle.address: handle for handle in (token, board, verifier, court)}
         for evm.timestamp, sender, to, data in game.contracts.tape:

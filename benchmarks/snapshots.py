@@ -22,7 +22,15 @@ from benchmarks import gas_rows
 from protocol.chain.artifacts import CONTRACTS, MAX_RUNTIME_BYTES, Artifact, compile_contract
 from protocol.game.reasons import table
 
-DEPLOYED: Final = ("BondToken", "Court", "JobBoard", "ScalarFunctions", "StepVerifier")
+DEPLOYED: Final = (
+    "Availability",
+    "BondToken",
+    "Court",
+    "JobBoard",
+    "ScalarFunctions",
+    "StepVerifier",
+    "Timelock",
+)
 SNAPSHOTS: Final = CONTRACTS / "snapshots"
 ERRORS: Final = CONTRACTS.parent / "specs" / "errors.md"
 CONSTANT: Final = {"view", "pure"}

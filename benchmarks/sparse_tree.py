@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from hashlib import sha256
 
+from protocol.commitments.tree import list_levels
+
 
 class SparseTree:
     """A tree of fixed height (C-3) with some leaves of one's own.
@@ -19,7 +21,9 @@ class SparseTree:
         self.height = height
         self._leaves, self._tag = dict(leaves), tag
         self._known = {(level, index >> level) for level in range(height + 1) for index in leaves}
-        self._ends = range(height, -1, -max(fanout_log2, 1))
+        self._ends = [height]
+        while fanout_log2 and self._ends[-1]:
+            self._ends.append(self._ends[-1] - list_levels(self._ends[-1], fanout_log2))
         self._nodes: dict[tuple[int, int], bytes] = {}
 
     @property

@@ -1,4 +1,4 @@
-"""One dispute from its reservation to the fall of the update, on the contracts as deployed, on py-evm.
+"""One dispute from its (direct) opening to the fall of the update, on the contracts as deployed, on py-evm.
 
 The trees are as high as a job's geometry says, whatever their number of leaves: all hashes but those that
 somebody opens are made up. The disputed word is a sum of products of a node and a slot; the proof recomputes
@@ -26,6 +26,7 @@ from tests.support.evm import Handle
 from tests.support.gas_evm import GasEvm
 
 SCHEDULED_GAS: Final = 10_000_000
+GOVERNOR: Final = GasEvm.account(9)
 RICH: Final = 10**25
 PRESET: Final = load_preset("full")
 INTRINSIC: Final = 21_000
@@ -114,7 +115,8 @@ class _Play:
         self.board = self.evm.deploy("JobBoard", self.token.address, SCHEDULED_GAS)
         self.verifier = self.evm.deploy_judge("StepVerifier")
         self.court = self.evm.deploy("Court", self.board.address, self.verifier.address)
-        self.board.call("bind", self.court.address)
+        self.availability = self.evm.deploy("Availability", self.board.address)
+        self.board.call("bind", self.court.address, self.availability.address, GOVERNOR)
         for who in (self.requester, self.trainer, self.watcher):
             self.token.call("transfer", who, RICH)
             self.token.call("approve", self.board.address, 2**255, sender=who)
@@ -178,7 +180,6 @@ class _Play:
         salt = bytes(32)
         challenger = bytes.fromhex(self.watcher[2:])
         self.dispute = dispute_id(update=update, segment=0, challenger=challenger, salt=salt)
-        self._send("reserve", self.job, self.dispute, sender=self.watcher)
         ends = [(self.history.node(0, i), self.history.path(i)) for i in (0, 1)]
         self._send("open", update, 0, salt, *ends[0], *ends[1], sender=self.watcher)
         position = position_id(update, Kind.STEPS, 0)
@@ -229,11 +230,11 @@ class _Play:
     def _commit(
         self, position: bytes, tree: SparseTree, *, last: int, first: bool, accumulator: bytes = b""
     ) -> bytes:
-        levels = min(self.geometry.fanout_log2, tree.height)
+        levels = self.geometry.levels(tree.height)
         below = tree.height - levels
         paths = [tree.path(0, below) if first else [], tree.path(last, below)]
         children = tree.children(tree.height, 0, levels)
-        self._send("commit", position, children, *paths, accumulator, ZERO, sender=self.trainer)
+        self._send("commit", position, children, *paths, accumulator, sender=self.trainer)
         return candidate_id(position, tree.root)
 
     def _down(
@@ -241,7 +242,7 @@ class _Play:
     ) -> int:
         """Go down to a leaf, or, to stop, to the list that it stands in; returns the height reached."""
         level = tree.height
-        while levels := min(self.geometry.fanout_log2, level):
+        while levels := self.geometry.levels(level):
             if not revealed:
                 self._send("reveal", tree.children(level, leaf >> level, levels), sender=self.trainer)
             revealed = False

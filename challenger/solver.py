@@ -230,7 +230,7 @@ def _attack(view: CourtView, me: Challenger, place: Site, branch: BranchInfo) ->
     cursor = branch.cursor
     if cursor.kind == Kind.PAGE:
         return _attack_page(view, me, place, branch)
-    levels = min(me.job.geometry.fanout_log2, cursor.height)
+    levels = me.job.geometry.levels(cursor.height)
     theirs = committed_children(view, cursor, levels)
     own = cursor_tree(me.openings, place, cursor)
     index = _differs(theirs, own.children(cursor.height, cursor.index, levels), cursor)

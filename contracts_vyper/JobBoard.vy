@@ -5,7 +5,7 @@
 @title JobBoard: jobs, leases, the chain of updates, and all money
 @license Apache-2.0
 @notice A requester opens and funds a job; a leaseholder posts updates on its tip; what survives the challenge window
-        is final and paid. The court, and nothing else, can fell an update.
+        is final and paid. The court and the demands for pages, and nothing else, can fell an update.
 @dev Rules U-1 to U-11 (specs/updates.md), M-1 to M-10 (specs/money.md). Times are seconds of block timestamps, amounts
      the token's smallest unit.
 """
@@ -25,6 +25,9 @@ exports: (
     ledger.withdraw,
     ledger.withdraw_burned,
     jobs.scheduled_gas,
+    jobs.governor,
+    jobs.set_scheduled_gas,
+    jobs.set_governor,
     jobs.cancel,
     jobs.lease,
     jobs.release,
@@ -52,6 +55,7 @@ event BondLost:
 
 deployer: immutable(address)
 court: public(address)
+availability: public(address)
 
 
 @deploy
@@ -59,7 +63,7 @@ def __init__(token_: address, scheduled_gas_: uint256):
     """
     @notice Deploy a board for one bond token.
     @param token_ ERC-20 that moves exactly what it says (M-10).
-    @param scheduled_gas_ Gas that one side of a worst-case dispute may need (M-1).
+    @param scheduled_gas_ Least gas that a job may schedule for one side of a worst-case dispute (M-1).
     """
     ledger.__init__(token_)
     jobs.__init__(scheduled_gas_)
@@ -67,14 +71,19 @@ def __init__(token_: address, scheduled_gas_: uint256):
 
 
 @external
-def bind(court_: address):
+def bind(court_: address, availability_: address, governor_: address):
     """
-    @notice Name the court, once. Until then no job can be opened.
+    @notice Name court, availability and governor, once. Until then no job can be opened.
     @param court_ Court built for this board.
+    @param availability_ Availability built for this board.
+    @param governor_ Who may change the least scheduled gas (M-1); zero: nobody, for ever.
     """
     assert msg.sender == deployer, "board: not the deployer"
-    assert self.court == empty(address) and court_ != empty(address), "board: court is bound"
+    assert self.court == empty(address), "board: is bound"
+    assert court_ != empty(address) and availability_ != empty(address), "board: is bound"
     self.court = court_
+    self.availability = availability_
+    jobs.put_governor(governor_)
 
 
 @external
@@ -96,17 +105,24 @@ def _only_court():
 
 @internal
 @view
+def _only_availability():
+    assert msg.sender == self.availability, "board: not availability"
+
+
+@internal
+@view
 def _bond(job: bytes32, defence: bool) -> uint256:
     return jobs.jobs[job].defence_bond if defence else jobs.jobs[job].challenge_bond
 
 
 @internal
-def _lose(job: bytes32, amount: uint256, resolver: address, winner: address, prize: uint256):
+def _lose(job: bytes32, amount: uint256, other: address, share: uint256, winner: address, prize: uint256):
     burned: uint256 = ledger.burn_share(amount, jobs.jobs[job].burn_bps)
     rest: uint256 = amount - burned - prize
-    if resolver != empty(address):
-        ledger.give(resolver, jobs.jobs[job].tip)
-        rest -= jobs.jobs[job].tip
+    if other != empty(address):
+        paid: uint256 = min(share, rest)
+        ledger.give(other, paid)
+        rest -= paid
     ledger.give(winner, prize)
     ledger.give(jobs.jobs[job].requester, rest)
     log BondLost(job=job, winner=winner, amount=amount, burned=burned, to_winner=prize)
@@ -143,21 +159,25 @@ def lose_challenge_bond(job: bytes32, resolver: address, winner: address):
     @notice Split a lost challenge bond (M-4). Court only.
     @param job Job id.
     @param resolver Who is tipped; empty for nobody.
-    @param winner Poster of the candidate that survived.
+    @param winner Whom D-15 names.
     """
     self._only_court()
-    self._lose(job, jobs.jobs[job].challenge_bond, resolver, winner, jobs.gas_refund(job) + jobs.jobs[job].bounty)
+    prize: uint256 = jobs.gas_refund(job) + jobs.jobs[job].bounty
+    self._lose(job, jobs.jobs[job].challenge_bond, resolver, jobs.jobs[job].tip, winner, prize)
 
 
 @external
-def lose_defence_bond(job: bytes32, winner: address):
+def lose_defence_bond(job: bytes32, winner: address, feller: address):
     """
     @notice Split a lost defence bond (M-5). Court only.
     @param job Job id.
     @param winner Challenger who is credited with the fall.
+    @param feller Challenger who has proved or shown it.
     """
     self._only_court()
-    self._lose(job, jobs.jobs[job].defence_bond, empty(address), winner, jobs.gas_refund(job))
+    prize: uint256 = jobs.gas_refund(job)
+    other: address = feller if feller != winner else empty(address)
+    self._lose(job, jobs.jobs[job].defence_bond, other, prize, winner, prize)
 
 
 @external
@@ -189,7 +209,7 @@ def fell(update: bytes32, resolver: address, winner: address):
     @param winner Challenger who is credited; its dispute is closed by this.
     """
     self._only_court()
-    updates.fell(update, resolver, winner)
+    updates.fell(update, resolver, winner, 1)
 
 
 @external
@@ -201,6 +221,72 @@ def pay_moot(update: bytes32, challenger: address):
     """
     self._only_court()
     updates.pay_moot(update, challenger)
+
+
+@external
+def demand_opened(update: bytes32, asker: address, fee: uint256):
+    """
+    @notice Take the fee of a demand and count it as open, which holds finality back (U-6). Availability only.
+    @param update Update id.
+    @param asker Who pays.
+    @param fee Tokens (Y-3).
+    """
+    self._only_availability()
+    updates.updates[update].open_demands += 1
+    ledger.take(asker, fee)
+
+
+@external
+def demand_closed(update: bytes32, payee: address, fee: uint256, answered: bool):
+    """
+    @notice Count a demand as over and credit its fee: less the burned share to who answered it, or whole to the asker
+            (Y-4 to Y-6). Availability only.
+    @param update Update id.
+    @param payee Who gets it.
+    @param fee Tokens that were taken.
+    @param answered Whether the share is burned.
+    """
+    self._only_availability()
+    updates.updates[update].open_demands -= 1
+    left: uint256 = fee
+    if answered:
+        left -= ledger.burn_share(fee, jobs.jobs[updates.updates[update].job].burn_bps)
+    ledger.give(payee, left)
+
+
+@external
+def fell_unanswered(update: bytes32, resolver: address, asker: address):
+    """
+    @notice Fell an update whose page nobody showed (Y-5): as `fell`, but no dispute is credited. Availability only.
+    @param update Update id.
+    @param resolver Who expires the demand and is tipped.
+    @param asker Who asked, and wins.
+    """
+    self._only_availability()
+    updates.fell(update, resolver, asker, 0)
+
+
+@external
+@view
+def demand_context(update: bytes32) -> IJobBoard.DemandContext:
+    """
+    @notice What a demand needs to know about an update and its job.
+    @param update Update id; unknown ids give job zero and live false.
+    @return context Update, packed geometry, terms of availability.
+    """
+    u: updates.Update = updates.updates[update]
+    return IJobBoard.DemandContext(
+        job=u.job,
+        last_state=u.last_state,
+        deadline=u.deadline,
+        open_demands=u.open_demands,
+        live=updates.is_live(update),
+        geometry=jobs.jobs[u.job].geometry,
+        auditor=jobs.jobs[u.job].auditor,
+        demand_until=jobs.jobs[u.job].demand_until,
+        answer_time=jobs.jobs[u.job].answer_time,
+        demand_fee=jobs.jobs[u.job].demand_fee,
+    )
 
 
 @external

@@ -53,6 +53,17 @@ def clock(word: uint256, field: uint256) -> uint256:
 
 @internal
 @pure
+def levels(word: uint256, height_: uint256) -> uint256:
+    # D-6: of one list under a subtree, so that a tree is cut into few lists of about the same length
+    if height_ == 0:
+        return 0
+    fanout: uint256 = self.geometry(word, FANOUT_LOG2)
+    lists: uint256 = (height_ + fanout - 1) // fanout
+    return (height_ + lists - 1) // lists
+
+
+@internal
+@pure
 def segments(word: uint256) -> uint256:
     # ceil(T / C)
     stride: uint256 = self.geometry(word, STRIDE)

@@ -16,11 +16,12 @@ from protocol.chain.moves import ensure_allowance, send_move
 from protocol.commitments.canonical import Words
 from protocol.errors import GavelError, MismatchError, RefusedError, UnsupportedError, UsageError
 from protocol.game.moves import OpenJob
-from protocol.job import Geometry, Job, Preset
+from protocol.job import NO_AUDIT, Audit, Geometry, Job, Preset
 from protocol.job_folder import JobFolder, commit, manifest_bytes
 from protocol.program.interpreter import input_height, tensor_height
 from protocol.program.lint import check_program
 from prover.engine.executor import Executor
+from prover.engine.prepare import executor_of_job
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -29,18 +30,7 @@ OPTIMIZER_PREFIX = "optimizer."
 """What the names of the optimizer's slots begin with (lowering.md)."""
 
 
-def make_executor(folder: JobFolder, *, threads: int = 1) -> Executor:
-    """Prepare the program of a job for running; threads are used by large nodes."""
-    geometry = folder.job.geometry
-    return Executor(
-        folder.program,
-        inputs=folder.inputs,
-        seed=folder.job.seed,
-        n_rows=geometry.n_rows,
-        batch=geometry.batch,
-        tensor_height=geometry.tensor_height,
-        threads=threads,
-    )
+make_executor = executor_of_job
 
 
 def make_job(
@@ -54,12 +44,14 @@ def make_job(
     seed: bytes,
     salt: bytes,
     lifetime: int,
+    audit: Audit = NO_AUDIT,
 ) -> JobFolder:
     """Capture a training and write the terms of a job for these contracts, as `capture_job` does.
 
     Args:
         contracts: where the job is to be opened, with the requester's key.
         lifetime: seconds from now until nothing can be posted.
+        audit: who may demand pages.
     """
     return capture_job(
         setup,
@@ -73,6 +65,7 @@ def make_job(
         seed=seed,
         salt=salt,
         expiry=contracts.client.now() + lifetime,
+        audit=audit,
     )
 
 
@@ -89,6 +82,7 @@ def capture_job(
     seed: bytes,
     salt: bytes,
     expiry: int,
+    audit: Audit = NO_AUDIT,
 ) -> JobFolder:
     """Capture a training, compare it with eager PyTorch, and write the terms; nothing is sent.
 
@@ -99,6 +93,7 @@ def capture_job(
         steps, stride, batch: T and C in steps, rows per step.
         seed: of the batch schedule, 32 bytes (P-7); salt: 32 bytes.
         expiry: timestamp in seconds after which nothing can be posted.
+        audit: who may demand pages.
 
     Raises:
         UnsupportedError: a part of the training has no meaning here; names it and the user's line.
@@ -177,6 +172,7 @@ def capture_job(
         clocks=preset.clocks,
         expiry=expiry,
         money=preset.money,
+        audit=audit,
     )
     folder = JobFolder(
         job=job,

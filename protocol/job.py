@@ -6,9 +6,9 @@ import hashlib
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from protocol.commitments.tree import height
+from protocol.commitments.tree import height, list_levels
 from protocol.errors import MalformedError, UsageError
 
 _GEOMETRY_WIDTHS = (32, 32, 24, 8, 32, 32, 32, 32, 8, 8, 8, 8)
@@ -43,7 +43,7 @@ class Geometry:
         steps, stride: T and C, in steps.
         max_segments: most segments in one update.
         tensor_height: H, of trees of node outputs and slots (C-5).
-        fanout_log2: levels of a tree in one child list.
+        fanout_log2: most levels of a tree in one child list, 1 to 10.
         range_log2: cap on the length of a fold range (P-12).
     """
 
@@ -70,6 +70,10 @@ class Geometry:
         """The geometry in a packed word."""
         names = [f.name for f in fields(cls)]
         return cls(**dict(zip(names, _unpack(word, _GEOMETRY_WIDTHS), strict=True)))
+
+    def levels(self, height: int) -> int:
+        """Levels of one list under a subtree of this height (D-6)."""
+        return list_levels(height, self.fanout_log2)
 
     @property
     def segments(self) -> int:
@@ -149,6 +153,7 @@ class Money:
         update_bond, challenge_bond, defence_bond, lease_deposit: what a party locks.
         reward: per segment.
         gas_price: tokens per unit of gas.
+        scheduled_gas: units of gas that one side of a worst-case dispute may need (M-1).
         bounty, tip: to who fells an update, to who settles.
         burn_bps: share of each lost bond that is burned, in 1/10000.
     """
@@ -159,9 +164,42 @@ class Money:
     lease_deposit: int
     reward: int
     gas_price: int
+    scheduled_gas: int
     bounty: int
     tip: int
     burn_bps: int
+
+
+NOBODY: Final = bytes(20)
+"""The auditor of a job of which no page can be demanded (Y-1)."""
+
+ANYBODY: Final = b"\xff" * 20
+"""The auditor of a job of which anybody may demand pages (Y-1)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """Who may demand pages of a job's states, and how (availability.md).
+
+    Attributes:
+        auditor: 20 bytes: an address, `NOBODY` or `ANYBODY`.
+        demand_until: timestamp in seconds after which nothing can be demanded.
+        answer_time: seconds in which a demand is answered.
+        demand_fee: tokens for a demand while fewer than 16 are open (Y-3).
+    """
+
+    auditor: bytes = NOBODY
+    demand_until: int = 0
+    answer_time: int = 0
+    demand_fee: int = 0
+
+    def allows(self, asker: bytes) -> bool:
+        """Whether the asker, 20 bytes, may demand pages (Y-1)."""
+        return self.auditor == ANYBODY or self.auditor == asker != NOBODY
+
+
+NO_AUDIT: Final = Audit()
+"""Nobody may demand pages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +219,7 @@ class Job:
     clocks: Clocks
     expiry: int
     money: Money
+    audit: Audit = NO_AUDIT
 
     def words(self) -> tuple[int, ...]:
         """The 32-byte words of U-1 as integers, in order; also the fields of the contract's struct."""
@@ -193,6 +232,10 @@ class Job:
             self.clocks.pack(),
             self.expiry,
             *(getattr(money, f.name) for f in fields(money)),
+            int.from_bytes(self.audit.auditor),
+            self.audit.demand_until,
+            self.audit.answer_time,
+            self.audit.demand_fee,
         )
 
     @property
@@ -206,13 +249,15 @@ class Job:
     def terms(self) -> tuple[Any, ...]:
         """The values of the contract's ``Terms`` struct, in order, as web3 encodes them."""
         words = self.words()
+        auditor = "0x" + self.audit.auditor.hex()
         roots = (self.salt, self.manifest, self.program_root, self.inputs_root, self.genesis, self.seed)
-        return (words[0], "0x" + self.board.hex(), "0x" + self.requester.hex(), *roots, *words[9:])
+        first = (words[0], "0x" + self.board.hex(), "0x" + self.requester.hex())
+        return (*first, *roots, *words[9:-4], auditor, *words[-3:])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
-    """A named set of parameters (specs/presets)."""
+    """A named set of parameters (specs/presets): with what demands take (Y-2, Y-3)."""
 
     name: str
     max_segments: int
@@ -220,6 +265,8 @@ class Preset:
     range_log2: int
     clocks: Clocks
     money: Money
+    answer_time: int
+    demand_fee: int
 
 
 def load_preset(name: str, folder: Path | None = None) -> Preset:
@@ -235,7 +282,7 @@ def load_preset(name: str, folder: Path | None = None) -> Preset:
     try:
         data = tomllib.loads(path.read_text())
         clocks, money = Clocks(**data["clocks"]), Money(**data["money"])
-        return Preset(name=name, clocks=clocks, money=money, **data["geometry"])
+        return Preset(name=name, clocks=clocks, money=money, **data["geometry"], **data["availability"])
     except OSError as error:
         raise UsageError(
             f"there is no preset {name!r} at {path}: presets are read from the specs of a checkout; install "

@@ -24,7 +24,7 @@ from protocol.commitments.tensor import state_tree, tensor_root
 from protocol.commitments.tree import Tree, height
 from protocol.errors import MalformedError, MismatchError, StorageError
 from protocol.files import opened, read_file, trouble, written
-from protocol.job import Clocks, Geometry, Job, Money
+from protocol.job import Audit, Clocks, Geometry, Job, Money
 from protocol.program.descriptor import DESCRIPTOR_BYTES, Node
 from protocol.program.lint import check_descriptor, check_program, check_values
 from protocol.program.program import Program, TensorSpec
@@ -206,12 +206,16 @@ def job_of_words(words: Sequence[int]) -> Job:
             geometry=Geometry.unpack(numbers[0]),
             clocks=Clocks.unpack(numbers[1]),
             expiry=numbers[2],
-            money=Money(
-                **dict(zip(Money.__dataclass_fields__, numbers[3:], strict=True)),
+            money=Money(**dict(zip(Money.__dataclass_fields__, numbers[3:-4], strict=True))),
+            audit=Audit(
+                auditor=numbers[-4].to_bytes(20),
+                demand_until=numbers[-3],
+                answer_time=numbers[-2],
+                demand_fee=numbers[-1],
             ),
         )
     except (ValueError, OverflowError, IndexError, TypeError) as error:
-        raise MalformedError(f"the terms are not the {12 + 9} words of U-1: {error}") from error
+        raise MalformedError(f"the terms are not the {12 + 10 + 4} words of U-1: {error}") from error
 
 
 def save_words(path: Path, tensors: Sequence[Words]) -> None:

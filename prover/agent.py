@@ -226,5 +226,6 @@ class DefenderAgent(Agent):
         """Approve the defence bond where a candidate needs one (D-5)."""
         if not isinstance(move, Commit):
             return
-        if self.view.position(move.position).own_posted or any(move.as_update):
+        here = self.view.position(move.position)
+        if here.own_posted or self.view.update(here.update).trainer != self._me.trainer:
             ensure_allowance(self._contracts, self._folder.job.money.defence_bond)

@@ -1,19 +1,19 @@
 """What an honest defender does next: a pure function of the chain and its own trace (actors.md, A-4).
 
-It defends updates of its own, those it holds a delegation for, and those that a live update of its side
-builds on.
+It answers for the updates of its side, and, for defence bonds that come back, for others that its trace
+confirms: those that a live update of its side builds on, or, for a watcher, all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from typing import Final
 
 from protocol.commitments.tree import Tree
-from protocol.game.ids import NO_UPDATE, Kind, candidate_id
+from protocol.game.ids import MOST_CANDIDATES, Kind, candidate_id
 from protocol.game.isolation import Report, isolated, raise_trouble
 from protocol.game.moves import Commit, Free, Move, Reveal, RevealPage, Timeout
 from protocol.game.openings import Openings
@@ -45,14 +45,19 @@ class Defender:
 
     Attributes:
         address: 20 bytes, who sends.
-        trainer: whom it speaks for: itself, or a trainer that has named it delegate (D-5).
+        trainer: whom it speaks for: itself, or a trainer that has named it delegate (D-5). None: for nobody.
         job, openings: the job, and trees over the party's own trace of it.
+        confirms: whether to defend an update of somebody else. Such updates are left to their trainer for
+            half of the time it has; then they are answered for, with defence bonds (A-40).
+        bonds: most defence bonds that it holds at a time for updates of others.
     """
 
     address: bytes
-    trainer: bytes
+    trainer: bytes | None
     job: Job
     openings: Openings
+    confirms: Callable[[UpdateInfo], bool] = lambda _: False
+    bonds: int = 1 << 32
 
 
 def defend(view: CourtView, me: Defender, *, report: Report = raise_trouble) -> list[Move]:
@@ -72,19 +77,15 @@ def answers(view: CourtView, me: Defender, *, report: Report = raise_trouble) ->
     replay, and what is due before it must not wait for it.
     """
     tasks: list[_Task] = []
-    chain = view.chain(me.job.job_id)
     done: set[bytes] = set()
-    for update in chain:
-        as_update = _standing_in(me, update, chain)
-        if update.status != UpdateStatus.PENDING or as_update is None:
-            continue
+    for update in _defended(view, me):
         tasks += [
-            (position.ends_at, partial(_commit, view, me, position, as_update))
+            (position.ends_at, partial(_commit, view, me, update, position))
             for position in view.positions(update=update.update)
         ]
         for dispute in view.disputes(update=update.update):
             if dispute.status == DisputeStatus.OPEN:
-                tasks += _answers(view, me, dispute, done, report)
+                tasks += _answers(view, me, update, dispute, done, report)
     for _, work in sorted(tasks, key=lambda task: task[0]):
         with isolated(report):
             yield from work()
@@ -105,12 +106,23 @@ def freed(view: CourtView, me: Defender, update: UpdateInfo) -> list[Move]:
     ]
 
 
-def _standing_in(me: Defender, update: UpdateInfo, chain: Sequence[UpdateInfo]) -> bytes | None:
-    """Return what `Commit.as_update` must be for this party, or None if it has no say (D-5)."""
-    if update.trainer == me.trainer:
-        return NO_UPDATE
-    later = (u.update for u in chain if u.index > update.index and u.trainer == me.trainer)
-    return next(later, None)
+def held(view: CourtView, me: Defender) -> int:
+    """Return how many defence bonds this party holds in the updates that it would defend (A-40)."""
+    return sum(
+        candidate.poster == me.address and candidate.bonded
+        for update in _defended(view, me)
+        for position in view.positions(update=update.update)
+        for candidate in view.candidates(position.position)
+    )
+
+
+def _defended(view: CourtView, me: Defender) -> Iterator[UpdateInfo]:
+    """The pending updates to answer for: this party's, what they are built on, what it confirms (A-4)."""
+    chain = view.chain(me.job.job_id)
+    last = max((u.index for u in chain if u.trainer == me.trainer), default=-1)
+    for update in chain:
+        if update.status == UpdateStatus.PENDING and (update.index <= last or me.confirms(update)):
+            yield update
 
 
 def _own_tree(view: CourtView, me: Defender, here: PositionInfo) -> Tree | None:
@@ -134,8 +146,8 @@ def _own_tree(view: CourtView, me: Defender, here: PositionInfo) -> Tree | None:
     return me.openings.fold_tree(above.step, here.a, here.b)
 
 
-def _commit(view: CourtView, me: Defender, here: PositionInfo, as_update: bytes) -> Iterator[Move]:
-    """Commit this party's own root where it is owed and does not stand yet (D-5)."""
+def _commit(view: CourtView, me: Defender, update: UpdateInfo, here: PositionInfo) -> Iterator[Move]:
+    """Commit this party's own root where it is owed and nobody stands in with it yet (D-5)."""
     if view.now() > here.ends_at:
         return
     if here.kind != Kind.STEPS:
@@ -145,11 +157,15 @@ def _commit(view: CourtView, me: Defender, here: PositionInfo, as_update: bytes)
     tree = _own_tree(view, me, here)
     if tree is None:
         return
-    posted = {candidate.candidate for candidate in view.candidates(here.position)}
-    if candidate_id(here.position, tree.root) in posted:
+    own, posted = update.trainer == me.trainer, view.candidates(here.position)
+    mine = candidate_id(here.position, tree.root)
+    known = next((candidate for candidate in posted if candidate.candidate == mine), None)
+    if known is not None and (here.own_posted or not own or known.fallen):
+        return
+    if not own and (_can_wait(view, me, here, len(posted)) or held(view, me) >= me.bonds):
         return
     geometry = me.job.geometry
-    levels = min(geometry.fanout_log2, tree.height)
+    levels = geometry.levels(tree.height)
     below = tree.height - levels
     last = {Kind.STEPS: geometry.steps_of(here.segment), Kind.NODES: geometry.n_nodes, Kind.FOLD: here.ranges}
     accumulator = b""
@@ -162,12 +178,22 @@ def _commit(view: CourtView, me: Defender, here: PositionInfo, as_update: bytes)
         first_path=() if here.kind == Kind.NODES else tuple(tree.path_between(0, 0, below)),
         last_path=tuple(tree.path_between(0, last[here.kind], below)),
         accumulator=accumulator,
-        as_update=as_update,
     )
 
 
+def _can_wait(view: CourtView, me: Defender, here: PositionInfo, posted: int) -> bool:
+    """Whether to leave a position to the trainer yet: half of its time, unless the places fill (A-40)."""
+    half = here.demanded_at + (here.allowance + me.job.clocks.response) // 2
+    return view.now() < half and posted < MOST_CANDIDATES // 2
+
+
 def _answers(
-    view: CourtView, me: Defender, dispute: DisputeInfo, done: set[bytes], report: Report
+    view: CourtView,
+    me: Defender,
+    update: UpdateInfo,
+    dispute: DisputeInfo,
+    done: set[bytes],
+    report: Report,
 ) -> Iterator[_Task]:
     """Reveal below this party's own commitments, whoever posted them, and time out late challengers (A-4)."""
     for position in view.demands(dispute.dispute):
@@ -176,7 +202,9 @@ def _answers(
                 continue
             with isolated(report):
                 branch = view.branch(dispute.dispute, candidate.candidate)
-                if branch.turn == Turn.DEFENDER:
+                mine = candidate.poster == me.address or update.trainer == me.trainer
+                soon = mine or view.now() >= branch.due - me.job.clocks.response // 2
+                if branch.turn == Turn.DEFENDER and soon:
                     yield branch.limit, partial(_answer, view, me, candidate, branch, done)
                 elif branch.turn == Turn.CHALLENGER_LATE:
                     yield _NOT_DUE, partial(_time_out, view, me, candidate, branch, done)
@@ -216,5 +244,5 @@ def _reveal(me: Defender, place: Site, branch: BranchInfo) -> Iterator[Move]:
             yield RevealPage(page=page)
         return
     if tree.node(cursor.height, cursor.index) == cursor.hash:
-        levels = min(me.job.geometry.fanout_log2, cursor.height)
+        levels = me.job.geometry.levels(cursor.height)
         yield Reveal(children=tuple(tree.children(cursor.height, cursor.index, levels)))

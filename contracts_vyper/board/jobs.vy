@@ -13,6 +13,9 @@ uses: ledger
 
 MAX_SEGMENTS: constant(uint256) = 63
 MAX_AMOUNT: constant(uint256) = 2**128
+MAX_GAS: constant(uint256) = 2**32
+MAX_ANSWER_TIME: constant(uint256) = 2**32
+ANSWER_GAS: constant(uint256) = 300_000  # of one answer at worst (Y-8)
 
 # U-1, in the order that the job id hashes.
 struct Terms:
@@ -34,9 +37,14 @@ struct Terms:
     lease_deposit: uint256
     reward: uint256
     gas_price: uint256
+    scheduled_gas: uint256
     bounty: uint256
     tip: uint256
     burn_bps: uint256
+    auditor: address
+    demand_until: uint256
+    answer_time: uint256
+    demand_fee: uint256
 
 struct JobState:
     next_segment: uint256
@@ -68,7 +76,16 @@ event Cancelled:
     job: indexed(bytes32)
     ends_at: uint256
 
-scheduled_gas: public(immutable(uint256))
+event ScheduledGasSet:
+    before: uint256
+    scheduled_gas: uint256
+
+event GovernorSet:
+    before: indexed(address)
+    governor: indexed(address)
+
+scheduled_gas: public(uint256)
+governor: public(address)
 jobs: HashMap[bytes32, Terms]
 states: HashMap[bytes32, JobState]
 
@@ -76,9 +93,42 @@ states: HashMap[bytes32, JobState]
 @deploy
 def __init__(scheduled_gas_: uint256):
     """
-    @param scheduled_gas_ Gas that one side of a worst-case dispute may need (M-1).
+    @param scheduled_gas_ Least gas that a job may schedule for one side of a worst-case dispute (M-1).
     """
-    scheduled_gas = scheduled_gas_
+    self._set_scheduled_gas(scheduled_gas_)
+
+
+@internal
+def _set_scheduled_gas(units: uint256):
+    assert units > 0 and units < MAX_GAS, "board: scheduled gas"
+    log ScheduledGasSet(before=self.scheduled_gas, scheduled_gas=units)
+    self.scheduled_gas = units
+
+
+@internal
+def put_governor(governor_: address):
+    log GovernorSet(before=self.governor, governor=governor_)
+    self.governor = governor_
+
+
+@external
+def set_scheduled_gas(units: uint256):
+    """
+    @notice Change the least gas that jobs opened from now on may schedule (M-1). The governor only; no open job changes.
+    @param units Of gas, 1 to 2^32 - 1.
+    """
+    assert msg.sender == self.governor, "board: not the governor"
+    self._set_scheduled_gas(units)
+
+
+@external
+def set_governor(governor_: address):
+    """
+    @notice Name another governor (M-1). The governor only.
+    @param governor_ Who may change the least scheduled gas from now on; zero: nobody, for ever.
+    """
+    assert msg.sender == self.governor, "board: not the governor"
+    self.put_governor(governor_)
 
 
 @internal
@@ -90,7 +140,7 @@ def known(job: bytes32) -> bool:
 @internal
 @view
 def gas_refund(job: bytes32) -> uint256:
-    return self.jobs[job].gas_price * scheduled_gas
+    return self.jobs[job].gas_price * self.jobs[job].scheduled_gas
 
 
 @internal
@@ -107,7 +157,7 @@ def _check(terms: Terms):
     assert job_words.geometry(g, job_words.TENSOR_HEIGHT) <= 26, "board: tensor height"
     assert job_words.geometry(g, job_words.INPUT_HEIGHT) <= 26, "board: input height"
     fanout: uint256 = job_words.geometry(g, job_words.FANOUT_LOG2)
-    assert fanout >= 1 and fanout <= 8, "board: fan-out or range"
+    assert fanout >= 1 and fanout <= 10, "board: fan-out or range"
     assert job_words.geometry(g, job_words.RANGE_LOG2) <= 6, "board: fan-out or range"
     assert job_words.clock(terms.clocks, job_words.WINDOW) > 0, "board: a clock is zero"
     assert job_words.clock(terms.clocks, job_words.RESPONSE) > 0, "board: a clock is zero"
@@ -119,15 +169,24 @@ def _check(terms: Terms):
     assert terms.defence_bond < MAX_AMOUNT and terms.lease_deposit < MAX_AMOUNT, "board: amount too large"
     assert terms.reward < MAX_AMOUNT and terms.gas_price < MAX_AMOUNT, "board: amount too large"
     assert terms.bounty < MAX_AMOUNT and terms.tip < MAX_AMOUNT, "board: amount too large"
+    assert terms.demand_fee < MAX_AMOUNT, "board: amount too large"
+    # INVARIANT: I-10, what the governor sets binds jobs opened later, and is a term of each of them.
+    scheduled: uint256 = terms.scheduled_gas
+    assert scheduled >= self.scheduled_gas and scheduled < MAX_GAS, "board: scheduled gas"
     assert terms.burn_bps >= 1000 and terms.burn_bps <= 9000, "board: burned share"
     keep: uint256 = ledger.BPS - terms.burn_bps
-    refund: uint256 = terms.gas_price * scheduled_gas
+    refund: uint256 = terms.gas_price * scheduled
     owed: uint256 = (refund + terms.bounty + terms.tip) * ledger.BPS
     assert terms.update_bond * keep >= owed, "board: update bond too small"
     assert terms.challenge_bond * keep >= owed, "board: challenge bond too small"
     assert terms.defence_bond * keep >= (refund + terms.tip) * ledger.BPS, "board: defence bond too small"
     assert terms.lease_deposit * keep >= terms.tip * ledger.BPS, "board: lease deposit too small"
     assert terms.reward > 0, "board: no reward"
+    if terms.auditor != empty(address):
+        assert terms.answer_time > 0 and terms.answer_time < MAX_ANSWER_TIME, "board: answer time"
+        # INVARIANT: I-6, who answers is paid for its gas.
+        fee: uint256 = terms.demand_fee
+        assert fee * keep >= terms.gas_price * ANSWER_GAS * ledger.BPS, "board: demand fee too small"
 
 
 @internal

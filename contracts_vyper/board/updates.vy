@@ -29,6 +29,7 @@ struct Update:
     open_disputes: uint256
     settled: bool
     moot_share: uint256
+    open_demands: uint256
 
 event Posted:
     job: indexed(bytes32)
@@ -154,6 +155,7 @@ def post(job: bytes32, parent: bytes32, states: DynArray[bytes32, MAX_SEGMENTS])
         open_disputes=0,
         settled=False,
         moot_share=0,
+        open_demands=0,
     )
     self.chain_at[job][index] = update
     jobs.states[job].chain_length = index + 1
@@ -188,6 +190,13 @@ def is_live(update: bytes32) -> bool:
 
 @internal
 @view
+def _is_held(update: bytes32) -> bool:
+    # U-6: a dispute or a demand is open
+    return self.updates[update].open_disputes > 0 or self.updates[update].open_demands > 0
+
+
+@internal
+@view
 def is_final(update: bytes32) -> bool:
     # U-6 at the time of this block, recorded or not; looks over at most 64 unrecorded updates, as `finalise` does.
     if not self.is_live(update):
@@ -202,7 +211,7 @@ def is_final(update: bytes32) -> bool:
     if index >= recorded + 64 or block.timestamp <= self.updates[update].deadline + opening:
         return False
     for i: uint256 in range(recorded, index + 1, bound=64):
-        if self.updates[self.chain_at[job][i]].open_disputes > 0:
+        if self._is_held(self.chain_at[job][i]):
             return False
     return True
 
@@ -217,7 +226,7 @@ def _finalise(job: bytes32):
             break
         update: bytes32 = self.chain_at[job][length]
         # INVARIANT: I-3, reservations end at the deadline and opening V later (D-2).
-        if self.updates[update].open_disputes > 0 or block.timestamp <= self.updates[update].deadline + opening:
+        if self._is_held(update) or block.timestamp <= self.updates[update].deadline + opening:
             break
         length += 1
         log Finalised(job=job, update=update)
@@ -294,8 +303,9 @@ def refund(job: bytes32) -> uint256:
 
 
 @internal
-def fell(update: bytes32, resolver: address, winner: address):
-    # Fell an update: cut the chain, end the lease, split the bond (U-8, M-3).
+def fell(update: bytes32, resolver: address, winner: address, disputes: uint256):
+    # Fell an update: cut the chain, end the lease, split the bond (U-8, M-3). `disputes` of those
+    # counted as open decided it, one or none: M-3 reserves nothing for that one.
     assert self.is_live(update), "board: update is not live"
     job: bytes32 = self.updates[update].job
     index: uint256 = self.updates[update].index
@@ -308,7 +318,7 @@ def fell(update: bytes32, resolver: address, winner: address):
     jobs.end_lease(job)
 
     self.updates[update].settled = True
-    self.updates[update].open_disputes -= 1
+    self.updates[update].open_disputes -= disputes
     amount: uint256 = jobs.jobs[job].update_bond
     refund: uint256 = jobs.gas_refund(job)
     burned: uint256 = ledger.burn_share(amount, jobs.jobs[job].burn_bps)

@@ -14,8 +14,8 @@
 
 MAX_HEIGHT: constant(uint256) = 64
 MAX_PATH: constant(uint256) = 32
-MAX_CHILDREN: constant(uint256) = 256
-MAX_CHILDREN_LOG2: constant(uint256) = 8
+MAX_CHILDREN: constant(uint256) = 1024
+MAX_CHILDREN_LOG2: constant(uint256) = 10
 
 
 @internal
@@ -101,11 +101,11 @@ def root_of_children(children: DynArray[bytes32, MAX_CHILDREN]) -> bytes32:
 def root_of_calldata(count_log2: uint256, pos: uint256) -> bytes32:
     """
     @notice The root over 2^count_log2 nodes of one level that stand in calldata: what a reveal is checked by.
-    @param count_log2 The fan-out as a power of two, at most 8
+    @param count_log2 The fan-out as a power of two, at most 10
     @param pos Offset in msg.data of the first node, in bytes; they take 32 * 2^count_log2 bytes
     @return The root
     """
-    assert count_log2 <= MAX_CHILDREN_LOG2, "merkle: more than 256 children"
+    assert count_log2 <= MAX_CHILDREN_LOG2, "merkle: more than 1024 children"
     if count_log2 == 0:
         return convert(slice(msg.data, pos, 32), bytes32)
     count: uint256 = 1 << (count_log2 - 1)

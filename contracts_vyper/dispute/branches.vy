@@ -163,6 +163,7 @@ def _judge(dispute: bytes32, candidate: bytes32) -> Judgement:
             clock.Times(
                 now=block.timestamp,
                 posted_at=posted_at,
+                first_demand=packing.demanded_at(position_word),
                 demanded_at=claim.demanded_at,
                 allowance=packing.traces(position_word) * records._allowance(case_word),
                 response=records._response(case_word),
@@ -184,7 +185,7 @@ def _revealed_at(b: Branch, posted_at: uint256, geometry: uint256) -> uint256:
         return b.moved_at  # a tree of height 0 is its leaf
     if b.kind == records.PAGE:
         return reveals.times[b.hash][reveals.PAGE_LEVELS]
-    return reveals.times[b.hash][min(job_words.geometry(geometry, job_words.FANOUT_LOG2), b.height)]
+    return reveals.times[b.hash][job_words.levels(geometry, b.height)]
 
 
 @internal

@@ -17,8 +17,8 @@ from contracts_vyper.interfaces import IJobBoard
 uses: records
 uses: reveals
 
-MAX_CANDIDATES: constant(uint256) = 8
-MAX_CHILDREN: constant(uint256) = 256
+MAX_CANDIDATES: constant(uint256) = 1023
+MAX_CHILDREN: constant(uint256) = 1024
 MAX_PATH: constant(uint256) = 32
 ACCUMULATOR_BYTES: constant(uint256) = 97
 # sha256 of 97 zero bytes (N-12)
@@ -39,12 +39,6 @@ def delegate(who: address, allowed: bool):
     log ICourt.Delegated(trainer=msg.sender, delegate=who, allowed=allowed)
 
 
-@internal
-@view
-def _is_side_of(trainer: address) -> bool:
-    return msg.sender == trainer or records.is_delegate[trainer][msg.sender]
-
-
 @external
 def commit(
     position: bytes32,
@@ -52,71 +46,64 @@ def commit(
     first_path: DynArray[bytes32, MAX_PATH],
     last_path: DynArray[bytes32, MAX_PATH],
     accumulator: Bytes[ACCUMULATOR_BYTES],
-    as_update: bytes32,
 ) -> bytes32:
     """
-    @notice Post a candidate at a demanded position, with its first child list and its end points (D-5).
+    @notice Post a candidate at a demanded position, with its first child list and its end points (D-5). Anyone; for a
+            defence bond, but for the first candidate of the trainer's side.
     @param position Position id.
-    @param children The 2^min(fanout, h) nodes that many levels below the root, h the height of the tree.
+    @param children The nodes levels(h) below the root, h the height of the tree (D-6).
     @param first_path From leaf 0 up to the child above it; empty for NODES.
     @param last_path From the last leaf up to the child above it.
     @param accumulator FOLD: the whole fold's, 97 bytes; otherwise empty.
-    @param as_update The sender's live descendant of the update, or zero for the side of the update's own trainer.
     @return candidate Candidate id.
     """
+    update: bytes32 = records._undecided(position)
     word: uint256 = records.positions[position].word
-    guard.that(word != 0, "court: no such position")
     # INVARIANT: I-7, the posting period ends.
     guard.that(block.timestamp <= packing.ends_at(word), "court: posting period is over")
-    # INVARIANT: I-6, nothing is decided below what has fallen.
-    guard.that(not records._fallen_above(position, packing.kind(word)), "court: fallen above")
-    update: bytes32 = records._update_of(position)
-    guard.that(records._is_live(update), "court: update is not live")
-
-    own: bool = as_update == empty(bytes32)
-    if own:
-        trainer: address = records._trainer(records.cases[update].word)
-        guard.that(self._is_side_of(trainer), "court: not the trainer's side")
-    else:
-        u: IJobBoard.DisputeContext = records._context(update)
-        d: IJobBoard.DisputeContext = records._context(as_update)
-        guard.that(d.live and d.job == u.job and d.index > u.index, "court: not a live descendant")
-        guard.that(self._is_side_of(d.trainer), "court: not the descendant's side")
-
     geometry: uint256 = records.cases[update].geometry
     self._check_ends(position, packing.kind(word), geometry, children, first_path, last_path, accumulator)
     root: bytes32 = merkle.root_of_children(children)
     candidate: bytes32 = records._candidate_id(position, root)
-    # INVARIANT: I-6, a duplicate is refused, also of what has fallen.
-    guard.that(records.candidates[candidate].word == 0, "court: candidate exists")
+    trainer: address = records._trainer(records.cases[update].word)
+    own: bool = msg.sender == trainer or records.is_delegate[trainer][msg.sender]
     covered: bool = own and word & packing.COVERED == 0
-    # INVARIANT: I-6, one place is kept for the candidate that the update's bond covers.
-    used: uint256 = packing.candidates(word)
-    if not covered and word & packing.COVERED == 0:
-        used += 1
-    guard.that(used < MAX_CANDIDATES, "court: no place left")
-
-    records.candidates[candidate] = records.CandidateRecord(
-        word=packing.candidate(
-            msg.sender, block.timestamp, packing.candidates(word), not covered, records.STANDING
-        ),
-        position=position,
-    )
-    records.roots[position][packing.candidates(word)] = root
-    word = word + packing.STANDING_ONE + packing.CANDIDATES_ONE
+    places: uint256 = packing.candidates(word)
+    known: uint256 = records.candidates[candidate].word
+    bonded: bool = not covered
+    payee: address = msg.sender
+    if known == 0:
+        # INVARIANT: I-6, one place is kept for the candidate that the update's bond covers.
+        used: uint256 = places
+        if word & packing.COVERED == 0 and not covered:
+            used += 1
+        guard.that(used < MAX_CANDIDATES, "court: no place left")
+        records.candidates[candidate] = records.CandidateRecord(
+            word=packing.candidate(msg.sender, block.timestamp, places, bonded, records.STANDING),
+            position=position,
+        )
+        records.roots[position][places] = root
+        word = word + packing.STANDING_ONE + packing.CANDIDATES_ONE
+        reveals._record(root, job_words.height(len(children)), children)
+    else:
+        # INVARIANT: I-6, a duplicate is refused, also of what has fallen; but nobody keeps the trainer's side from the
+        # cover, and from what a challenger loses, by posting its root before it.
+        guard.that(covered and known & packing.BONDED != 0, "court: candidate exists")
+        payee = packing.poster(known)
+        bonded = True
+        records.candidates[candidate].word = packing.covered(known, msg.sender)
     if covered:
-        word = word | packing.COVERED
+        word = word | packing.COVERED | packing.COVERED_STANDS
     records.positions[position].word = word
     log ICourt.Committed(
-        position=position,
-        candidate=candidate,
-        poster=msg.sender,
-        root=root,
-        bonded=not covered,
+        position=position, candidate=candidate, poster=msg.sender, root=root, bonded=not covered
     )
-    reveals._record(root, job_words.height(len(children)), children)
-    if not covered:
-        extcall records.board.lock_bond(records._context(update).job, True, msg.sender, skip_contract_check=True)
+    if bonded:
+        job: bytes32 = records._context(update).job
+        if covered:
+            records._return_bond(job, True, payee)
+        else:
+            extcall records.board.lock_bond(job, True, payee, skip_contract_check=True)
     return candidate
 
 
@@ -135,7 +122,7 @@ def _check_ends(
     first: bytes32 = records.positions[position].first
     last: bytes32 = records.positions[position].last
     height: uint256 = records._tree_height(geometry, kind, last)
-    levels: uint256 = min(job_words.geometry(geometry, job_words.FANOUT_LOG2), height)
+    levels: uint256 = job_words.levels(geometry, height)
     guard.that(len(children) == 1 << levels, "court: wrong number of children")
     n: uint256 = 0
     if kind == records.STEPS:

@@ -15,10 +15,12 @@ CHALLENGER_LATE: constant(uint256) = 5
 CLOSED: constant(uint256) = 6
 
 # now, and what a branch that is neither closed nor waiting is judged by. moved_at is zero before the first move under
-# the candidate, revealed_at zero while the cursor is not revealed.
+# the candidate, revealed_at zero while the cursor is not revealed. first_demand: of the position, by any dispute;
+# demanded_at: by this one.
 struct Times:
     now: uint256
     posted_at: uint256
+    first_demand: uint256
     demanded_at: uint256
     allowance: uint256
     response: uint256
@@ -49,7 +51,9 @@ def judge(t: Times) -> Verdict:
     since: uint256 = t.moved_at
     if since == 0:
         since = max(t.posted_at, t.demanded_at)
-    reveal_due: uint256 = since + t.response
+    # INVARIANT: I-4, time to build the trace for the defence too: whoever posts an honest root early, and selects under it
+    # at once, hurries nobody.
+    reveal_due: uint256 = max(since, t.first_demand + t.allowance) + t.response
     limit: uint256 = reveal_due + t.defence_reserve
 
     # INVARIANT: I-4, a reveal that came in time counts; one that came too late does not, whoever looks when.

@@ -31,25 +31,35 @@ def _lose(dispute: bytes32, candidate: bytes32, resolver: address):
     self._set_status(dispute, records.LOST)
     log ICourt.DisputeLost(dispute=dispute, candidate=candidate)
     extcall records.board.dispute_closed(update, skip_contract_check=True)
-    extcall records.board.lose_challenge_bond(
-        job, resolver, packing.poster(records.candidates[candidate].word), skip_contract_check=True
-    )
+    # INVARIANT: I-8, a challenger that posts below its own dispute, and loses there, does not pay itself out of the bond.
+    position: bytes32 = empty(bytes32)
+    above: bytes32 = empty(bytes32)
+    position, above = records._steps_above(records.candidates[candidate].position)
+    winner: address = records._trainer(records.cases[update].word)
+    if records.positions[position].word & packing.COVERED_STANDS == 0:
+        winner = packing.poster(records.candidates[candidate if above == empty(bytes32) else above].word)
+    extcall records.board.lose_challenge_bond(job, resolver, winner, skip_contract_check=True)
 
 
 @internal
-def _fall(candidate: bytes32, credit: bytes32, job: bytes32):
+def _fall(candidate: bytes32, credit: bytes32, feller: bytes32, job: bytes32):
     # D-14: a standing candidate falls; its position remembers who is credited
     word: uint256 = records.candidates[candidate].word
     position: bytes32 = records.candidates[candidate].position
     records.candidates[candidate].word = packing.with_status(word, records.FALLEN) & ~packing.BONDED
+    left: uint256 = records.positions[position].word - packing.STANDING_ONE
+    if word & packing.BONDED == 0:
+        left = left & ~packing.COVERED_STANDS  # nothing else stands without a bond where a fall is possible
     records.positions[position].word = packing.with_number(
-        records.positions[position].word - packing.STANDING_ONE,
+        left,
         packing.CREDIT_AT,
         packing.number(records.disputes[credit].word),
     )
     log ICourt.CandidateFell(candidate=candidate, position=position, credit=credit)
     if word & packing.BONDED != 0:
-        extcall records.board.lose_defence_bond(job, records._challenger(credit), skip_contract_check=True)
+        extcall records.board.lose_defence_bond(
+            job, records._challenger(credit), records._challenger(feller), skip_contract_check=True
+        )
 
 
 @internal
@@ -58,7 +68,7 @@ def _fall_by(dispute: bytes32, candidate: bytes32):
     credit: bytes32 = records._claimant(records.candidates[candidate].position)
     if not records._is_open(credit):
         credit = dispute
-    self._fall(candidate, credit, records._job(dispute))
+    self._fall(candidate, credit, dispute, records._job(dispute))
 
 
 @external
@@ -113,12 +123,8 @@ def settle(position: bytes32):
             Anyone; who fells the update is tipped.
     @param position Position id.
     """
-    word: uint256 = records.positions[position].word
-    guard.that(word != 0, "court: no such position")
-    guard.that(not records._fallen_above(position, packing.kind(word)), "court: fallen above")
-    update: bytes32 = records._update_of(position)
+    update: bytes32 = records._undecided(position)
     u: IJobBoard.DisputeContext = records._context(update)
-    guard.that(u.live, "court: update is not live")
     # INVARIANT: I-3, what is final stays.
     guard.that(not u.final, "court: update is final")
     # INVARIANT: I-6, only silence to the end of the posting period, or proof against all that was posted, fells.
@@ -134,7 +140,7 @@ def settle(position: bytes32):
             self._fell(update, u.job, credit)
             break
         above: bytes32 = records.positions[place].parent
-        self._fall(above, credit, u.job)
+        self._fall(above, credit, credit, u.job)
         place = records.candidates[above].position
         if not records._is_ended_and_empty(place):
             break

@@ -18,7 +18,7 @@ from contracts_vyper.interfaces import IJobBoard
 uses: records
 uses: branches
 
-MAX_LEVELS: constant(uint256) = 8
+MAX_LEVELS: constant(uint256) = 10
 MAX_PATH: constant(uint256) = 32
 PAGE_BYTES: constant(uint256) = 256
 PAGE_HEIGHT: constant(uint256) = 6
@@ -50,7 +50,7 @@ def _descend(
 ) -> branches.Branch:
     # D-8: the cursor, moved to a node of the revealed list
     b: branches.Branch = j.branch
-    levels: uint256 = min(job_words.geometry(j.geometry, job_words.FANOUT_LOG2), b.height)
+    levels: uint256 = job_words.levels(j.geometry, b.height)
     guard.that(index >> levels == 0, "court: index outside the list")
     # INVARIANT: I-4, only what the defence has committed to can be selected.
     guard.that(

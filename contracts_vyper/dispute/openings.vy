@@ -17,11 +17,6 @@ uses: records
 
 # height(64), the most that a history tree can have (C-9)
 MAX_HISTORY_PATH: constant(uint256) = 6
-CLOCKS_TERM: constant(uint256) = 10
-
-interface Terms:
-    # the terms of a job as 32-byte words in the order of U-1
-    def terms(job: bytes32) -> uint256[21]: view
 
 
 @external
@@ -33,6 +28,11 @@ def reserve(job: bytes32, digest: bytes32):
     """
     # INVARIANT: I-5, bound to the sender: whoever copies a digest can neither open it nor take its place.
     guard.that(records.reservations[msg.sender][digest].reserved_at == 0, "court: reserved before")
+    self._reserve(job, digest)
+
+
+@internal
+def _reserve(job: bytes32, digest: bytes32):
     records.reservations[msg.sender][digest] = records.ReservationRecord(job=job, reserved_at=block.timestamp)
     log ICourt.Reserved(challenger=msg.sender, digest=digest, job=job)
     extcall records.board.lock_bond(job, False, msg.sender, skip_contract_check=True)
@@ -41,7 +41,7 @@ def reserve(job: bytes32, digest: bytes32):
 @external
 def cancel_reservation(digest: bytes32):
     """
-    @notice Take back a reservation of the sender that was not opened in time, bond and all (D-2).
+    @notice Take back a reservation of the sender that was not opened, bond and all (D-2).
     @param digest What was reserved.
     """
     r: records.ReservationRecord = records.reservations[msg.sender][digest]
@@ -50,9 +50,6 @@ def cancel_reservation(digest: bytes32):
     opened: bool = records.disputes[digest].word != 0 and records._challenger(digest) == msg.sender
     # INVARIANT: I-8, a bond is returned once: an opened dispute's by its end.
     guard.that(not opened, "court: reservation was opened")
-    clocks: uint256 = (staticcall Terms(records.board.address).terms(r.job))[CLOCKS_TERM]
-    opening: uint256 = job_words.clock(clocks, job_words.OPENING)
-    guard.that(block.timestamp > r.reserved_at + opening, "court: opening is not over")
     records.reservations[msg.sender][digest] = empty(records.ReservationRecord)
     log ICourt.ReservationCancelled(challenger=msg.sender, digest=digest)
     records._return_bond(r.job, False, msg.sender)
@@ -69,10 +66,11 @@ def open(
     last_path: DynArray[bytes32, MAX_HISTORY_PATH],
 ) -> bytes32:
     """
-    @notice Open a reserved dispute over one segment of an update and demand its STEPS (D-2).
+    @notice Open a dispute over one segment of an update and demand its STEPS (D-2). What the sender has not reserved is
+            reserved by this call: its bond is locked now.
     @param update Update id.
     @param segment Absolute number of the segment.
-    @param salt What the digest was made with.
+    @param salt What the digest is made with.
     @param first State root before the segment.
     @param first_path Its path in the update's history tree.
     @param last State root after the segment.
@@ -81,12 +79,13 @@ def open(
     """
     # INVARIANT: I-9, the id says what is disputed, and by whom.
     dispute: bytes32 = sha256(abi_encode(update, segment, msg.sender, salt))
-    r: records.ReservationRecord = records.reservations[msg.sender][dispute]
-    guard.that(r.reserved_at != 0, "court: not reserved")
     guard.that(records.disputes[dispute].word == 0, "court: opened before")
     u: IJobBoard.DisputeContext = records._context(update)
     guard.that(u.live, "court: update is not live")
     guard.that(not u.final, "court: update is final")
+    if records.reservations[msg.sender][dispute].reserved_at == 0:
+        self._reserve(u.job, dispute)
+    r: records.ReservationRecord = records.reservations[msg.sender][dispute]
     guard.that(u.job == r.job, "court: reserved for another job")
     # INVARIANT: I-3, nothing surfaces later than V after the deadline.
     guard.that(r.reserved_at <= u.deadline, "court: reserved too late")

@@ -7,6 +7,7 @@
 """
 
 MASK_4: constant(uint256) = 2**4 - 1
+MASK_10: constant(uint256) = 2**10 - 1
 MASK_32: constant(uint256) = 2**32 - 1
 MASK_36: constant(uint256) = 2**36 - 1
 MASK_160: constant(uint256) = 2**160 - 1
@@ -55,9 +56,9 @@ def number(word: uint256) -> uint256:
     return (word >> 228) & MAX_NUMBER
 
 
-# ---- candidate: poster 160, posted_at 36, place 4, bonded 1, ..., status 2
+# ---- candidate: poster 160, posted_at 36, place 10, bonded 1, ..., status 2
 
-BONDED: constant(uint256) = 2**200
+BONDED: constant(uint256) = 2**206
 
 
 @internal
@@ -70,7 +71,14 @@ def candidate(poster: address, posted_at: uint256, place: uint256, bonded: bool,
 @internal
 @pure
 def place(word: uint256) -> uint256:
-    return (word >> 196) & MASK_4
+    return (word >> 196) & MASK_10
+
+
+@internal
+@pure
+def covered(word: uint256, poster: address) -> uint256:
+    # a candidate's word, taken over by the trainer's side: all but poster and bond stays
+    return (word & ~MASK_160 & ~BONDED) | convert(poster, uint256)
 
 
 @internal
@@ -86,14 +94,15 @@ def with_status(word: uint256, status: uint256) -> uint256:
     return (word & (2**STATUS_AT - 1)) | (status << STATUS_AT)
 
 
-# ---- position: kind 4, traces that count 4, demanded_at 36, ends_at 36, defence reserve 32, a 32, b 32, standing 4,
-# candidates 4, covered 1, claimant 26, credit 26
+# ---- position: kind 4, traces that count 4, demanded_at 36, ends_at 36, defence reserve 32, a 32, b 32, standing 10,
+# candidates 10, covered 1, whether the covered one stands 1, claimant 26, credit 26
 
 STANDING_ONE: constant(uint256) = 2**176
-CANDIDATES_ONE: constant(uint256) = 2**180
-COVERED: constant(uint256) = 2**184
-CLAIMANT_AT: constant(uint256) = 185
-CREDIT_AT: constant(uint256) = 211
+CANDIDATES_ONE: constant(uint256) = 2**186
+COVERED: constant(uint256) = 2**196
+COVERED_STANDS: constant(uint256) = 2**197
+CLAIMANT_AT: constant(uint256) = 198
+CREDIT_AT: constant(uint256) = 224
 
 
 @internal
@@ -165,13 +174,13 @@ def b(word: uint256) -> uint256:
 @internal
 @pure
 def standing(word: uint256) -> uint256:
-    return (word >> 176) & MASK_4
+    return (word >> 176) & MASK_10
 
 
 @internal
 @pure
 def candidates(word: uint256) -> uint256:
-    return (word >> 180) & MASK_4
+    return (word >> 186) & MASK_10
 
 
 @internal

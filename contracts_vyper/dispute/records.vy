@@ -174,14 +174,36 @@ def _fallen_above(position: bytes32, kind: uint256) -> bool:
 
 @internal
 @view
-def _update_of(position: bytes32) -> bytes32:
-    # the update that a position is demanded against
+def _steps_above(position: bytes32) -> (bytes32, bytes32):
+    # the STEPS position that a position hangs under, or is, and the candidate between (zero for the position itself)
     place: bytes32 = position
+    candidate: bytes32 = empty(bytes32)
     for _: uint256 in range(2):
         if packing.kind(self.positions[place].word) == STEPS:
             break
-        place = self.candidates[self.positions[place].parent].position
-    return self.positions[place].parent
+        candidate = self.positions[place].parent
+        place = self.candidates[candidate].position
+    return place, candidate
+
+
+@internal
+@view
+def _update_of(position: bytes32) -> bytes32:
+    # the update that a position is demanded against
+    return self.positions[self._steps_above(position)[0]].parent
+
+
+@internal
+@view
+def _undecided(position: bytes32) -> bytes32:
+    # a position at which something can still be decided; returns its update
+    kind: uint256 = packing.kind(self.positions[position].word)
+    guard.that(kind != 0, "court: no such position")
+    # INVARIANT: I-6, nothing is decided below what has fallen.
+    guard.that(not self._fallen_above(position, kind), "court: fallen above")
+    update: bytes32 = self._update_of(position)
+    guard.that(self._is_live(update), "court: update is not live")
+    return update
 
 
 @internal

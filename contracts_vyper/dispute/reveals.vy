@@ -9,7 +9,7 @@ from contracts_vyper.commitments import merkle
 from contracts_vyper.dispute import guard
 from contracts_vyper.interfaces import ICourt
 
-MAX_CHILDREN: constant(uint256) = 256
+MAX_CHILDREN: constant(uint256) = 1024
 PAGE_BYTES: constant(uint256) = 256
 PAGE_LEVELS: constant(uint256) = 255
 
@@ -21,11 +21,11 @@ times: HashMap[bytes32, HashMap[uint256, uint256]]
 def reveal(children: DynArray[bytes32, MAX_CHILDREN]) -> bytes32:
     """
     @notice Reveal the nodes some levels below a hash (D-6). Anyone, once.
-    @param children A power of two of them, from 2 to 256, in order.
+    @param children A power of two of them, from 2 to 1024, in order.
     @return hash What they hash to.
     """
     levels: uint256 = 0
-    for l: uint256 in range(1, 9):
+    for l: uint256 in range(1, 11):
         if len(children) == 1 << l:
             levels = l
     guard.that(levels != 0, "court: children not 2^n")

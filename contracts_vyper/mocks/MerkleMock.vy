@@ -56,7 +56,7 @@ def root_from_calldata_at(leaf: bytes32, index: uint256, height: uint256, pos: u
 
 @external
 @pure
-def root_of_children(children: DynArray[bytes32, 256]) -> bytes32:
+def root_of_children(children: DynArray[bytes32, 1024]) -> bytes32:
     """
     @notice merkle.root_of_children
     @param children All nodes of one level, in order
@@ -67,7 +67,7 @@ def root_of_children(children: DynArray[bytes32, 256]) -> bytes32:
 
 @external
 @view
-def root_of_calldata(count_log2: uint256, children: DynArray[bytes32, 256]) -> bytes32:
+def root_of_calldata(count_log2: uint256, children: DynArray[bytes32, 1024]) -> bytes32:
     """
     @notice merkle.root_of_calldata over an argument.
     @param count_log2 The fan-out as a power of two

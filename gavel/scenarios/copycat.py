@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from protocol.chain.agent import Agent
-from protocol.chain.moves import ensure_allowance, send_move
-from protocol.errors import RefusedError
-from protocol.game.ids import dispute_id
+from protocol.chain.moves import ensure_allowance
 from protocol.game.moves import CancelReservation, Close, Move, Open, Reserve
 from protocol.game.view import DisputeStatus, UpdateStatus
 
-_SALT: Final = bytes(31) + b"\1"
-
 
 class Copycat(Agent):
-    """Reserves the digest that another one has reserved, sends the other's opening as it is, and then opens a
-    dispute of its own over the same segment, which the opening has told it. It can make no move in it.
-
-    Attributes:
-        refused: reasons why openings that it copied were refused.
+    """Reserves the digest that another one has reserved, which is worth nothing, and sends the other's
+    opening as it is, which opens a dispute of its own over the same segment (D-1, D-2). It can make no move
+    in it.
     """
 
     def __init__(self, *, seen: Callable[[], Sequence[Move]], **agent: Any) -> None:
@@ -33,7 +26,6 @@ class Copycat(Agent):
         """
         super().__init__(**agent)
         self._seen = seen
-        self.refused: tuple[str, ...] = ()
 
     def step(self) -> list[Move]:
         """Copy what there is to copy, and take back what can be taken back."""
@@ -41,8 +33,8 @@ class Copycat(Agent):
         return [move for move in (*self._copies(), *self._returns()) if self.send(move)]
 
     def prepare(self, move: Move) -> None:
-        """Approve the challenge bond that a reservation locks."""
-        if isinstance(move, Reserve):
+        """Approve the challenge bond that a reservation or an opening locks."""
+        if isinstance(move, Reserve | Open):
             ensure_allowance(self._contracts, self._folder.job.money.challenge_bond)
 
     def _copies(self) -> list[Move]:
@@ -51,20 +43,7 @@ class Copycat(Agent):
         opening = next((move for move in seen if isinstance(move, Open)), None)
         if opening is None:
             return [move for move in seen if isinstance(move, Reserve) and move.digest not in mine]
-        own = replace(opening, salt=_SALT)
-        digest = dispute_id(update=own.update, segment=own.segment, challenger=me, salt=_SALT)
-        if self.view.disputes(challenger=me):
-            return []
-        if digest in mine:
-            return [own]
-        self._steal(opening)
-        return [Reserve(job=self._folder.job.job_id, digest=digest)]
-
-    def _steal(self, opening: Open) -> None:
-        try:
-            send_move(self._contracts, opening)
-        except RefusedError as error:
-            self.refused += (error.reason,)
+        return [] if self.view.disputes(challenger=me) else [opening]
 
     def _returns(self) -> list[Move]:
         me, clocks = self._contracts.account, self._folder.job.clocks

@@ -82,9 +82,9 @@ def _copied(stage: Stage, step: int, seed: int) -> Played:
     lie = cheat(DEFAULT).prepare(stage.folder, step=step, seed=seed)
     stage.trainer(hooks=lie.hooks).train(_segments(stage, step))
     stage.watcher()
-    copycat = _copycat(stage)
+    _copycat(stage)
     stage.play()
-    return Played(expected=lie.decision, refused=copycat.refused)
+    return Played(expected=lie.decision)
 
 
 def _copycat(stage: Stage) -> Copycat:
@@ -125,11 +125,11 @@ def _copied_nothing(stage: Stage, step: int, seed: int) -> Played:
     lie = cheat(DEFAULT).prepare(stage.folder, step=step, seed=seed)
     stage.trainer().train(_segments(stage, step))
     stage.watcher(hooks=lie.hooks)
-    copycat = _copycat(stage)
+    _copycat(stage)
     stage.play(until=lambda: _lost(stage) == 1)
     stage.leave(WATCHER)
     stage.play(until=lambda: _lost(stage) == 2)
-    return Played(expected=lie.decision, refused=copycat.refused)
+    return Played(expected=lie.decision)
 
 
 # -------------------------------------------------------------------- all of them

@@ -1,4 +1,4 @@
-"""The five contracts of a deployment: putting them on a chain, naming them in a file, checking them (A-1)."""
+"""The contracts of a deployment: putting them on a chain, naming them in a file, checking them (A-1)."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ from eth_utils.address import is_checksum_address, to_checksum_address
 from protocol.chain.artifacts import compile_contract
 from protocol.chain.client import Client
 from protocol.chain.contract import Contract, creation_code
+from protocol.chain.gas_bound import least_scheduled_gas
 from protocol.errors import MalformedError, MismatchError
 from protocol.files import read_file, trouble, written
 from protocol.job import Job
 from protocol.wire import read_json
 
-FORMAT: Final = "gavel deployment 1"
+FORMAT: Final = "gavel deployment 2"
 MAX_BYTES: Final = 1 << 16
-NAMES: Final = ("token", "functions", "verifier", "board", "court")
+NAMES: Final = ("token", "functions", "verifier", "timelock", "board", "court", "availability")
 DEPLOYMENT_GAS: Final = 12_000_000
-SCHEDULED_GAS: Final = 11_000_000
-"""Gas that one side of a worst-case dispute may need (M-1): the dearest proof (8 M) and its other moves."""
+TIMELOCK: Final = 172_800
+"""Seconds from the announcement of a change to the board to the change (B-7), unless said otherwise."""
+
+MAX_TIMELOCK: Final = 10 * 365 * 86_400
 
 TOKEN_SUPPLY: Final = 10**9 * 10**18
 
@@ -36,7 +39,8 @@ class Deployment:
     Attributes:
         chain_id: of the chain that they are on.
         block: number of a block before their first transaction; logs are read from there.
-        token, functions, verifier, board, court: checksummed addresses; `functions` is `ScalarFunctions`.
+        token, functions, verifier, timelock, board, court, availability: checksummed addresses; `functions`
+            is `ScalarFunctions`.
         code: sha256 of each contract's code on chain, hexadecimal, by the same names.
     """
 
@@ -45,8 +49,10 @@ class Deployment:
     token: str
     functions: str
     verifier: str
+    timelock: str
     board: str
     court: str
+    availability: str
     code: dict[str, str]
 
     def save(self, path: Path) -> None:
@@ -102,8 +108,10 @@ class Contracts:
     token: Contract
     functions: Contract
     verifier: Contract
+    timelock: Contract
     board: Contract
     court: Contract
+    availability: Contract
 
     @classmethod
     def bind(cls, client: Client, deployment: Deployment) -> Contracts:
@@ -114,8 +122,10 @@ class Contracts:
             token=Contract(client, "BondToken", deployment.token),
             functions=Contract(client, "ScalarFunctions", deployment.functions),
             verifier=Contract(client, "StepVerifier", deployment.verifier),
+            timelock=Contract(client, "Timelock", deployment.timelock),
             board=Contract(client, "JobBoard", deployment.board),
             court=Contract(client, "Court", deployment.court),
+            availability=Contract(client, "Availability", deployment.availability),
         )
 
     @property
@@ -130,6 +140,7 @@ class Contracts:
             job: has to be open on the board too.
 
         A bond token is whatever the board names: its code is only compared with the deployment's (B-3, B-4).
+        Who governs the board is not checked: it can change nothing about a job that is open (M-1).
 
         Raises:
             MismatchError: something differs, and nobody should send tokens to such a deployment; or the board
@@ -156,6 +167,8 @@ class Contracts:
         wiring = {
             "token of the board": (self.board.view("token"), self.token),
             "court of the board": (self.board.view("court"), self.court),
+            "availability of the board": (self.board.view("availability"), self.availability),
+            "board of the availability": (self.availability.view("board"), self.board),
             "board of the court": (self.court.view("board"), self.board),
             "verifier of the court": (self.court.view("verifier"), self.verifier),
             "functions of the verifier": (self.verifier.view("scalar_functions"), self.functions),
@@ -190,15 +203,17 @@ def deploy(
     client: Client,
     *,
     token: str | None = None,
-    scheduled_gas: int = SCHEDULED_GAS,
+    scheduled_gas: int | None = None,
+    timelock: int = TIMELOCK,
     supply: int = TOKEN_SUPPLY,
 ) -> Contracts:
-    """Deploy all from the client's account: functions, verifier, board, court; a token unless one is given.
+    """Deploy all from the client's account and bind them (B-5); a token unless one is given.
 
     Args:
-        client: with a key whose account has coins for about 20 M gas.
+        client: with a key whose account has coins for about 25 M gas.
         token: address of an ERC-20 that moves exactly what it says (M-10), or None for a new `BondToken`.
-        scheduled_gas: M-1.
+        scheduled_gas: least gas that a job may schedule (M-1); what M-11 says unless given.
+        timelock: seconds that the board's governor, of which the account is the proposer, has to wait.
         supply: of a new token, in its smallest unit, credited to the account.
 
     Raises:
@@ -208,15 +223,19 @@ def deploy(
     token = token or _create(client, "BondToken", supply)
     functions = _create(client, "ScalarFunctions")
     verifier = _create(client, "StepVerifier", functions)
-    board = _create(client, "JobBoard", token, scheduled_gas)
+    governor = _create(client, "Timelock", timelock, client.address)
+    board = _create(client, "JobBoard", token, scheduled_gas or least_scheduled_gas())
     court = _create(client, "Court", board, verifier)
-    Contract(client, "JobBoard", board).send("bind", court)
+    availability = _create(client, "Availability", board)
+    Contract(client, "JobBoard", board).send("bind", court, availability, governor)
     addresses = {
         "token": token,
         "functions": functions,
         "verifier": verifier,
+        "timelock": governor,
         "board": board,
         "court": court,
+        "availability": availability,
     }
     code = {
         name: sha256(client.code(to_checksum_address(address))).hexdigest()

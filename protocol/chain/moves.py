@@ -10,6 +10,7 @@ from protocol.chain.client import SentTransaction
 from protocol.chain.deployment import Contracts
 from protocol.errors import AccountError
 from protocol.game import moves
+from protocol.game.demand_moves import DemandMove
 from protocol.game.moves import Move
 from protocol.job import Job
 
@@ -30,7 +31,7 @@ _BOARD_MOVES: Final = get_args(moves.BoardMove)
 
 
 def send_move(
-    contracts: Contracts, move: Move, *, tag: str | None = None, tried: bool = False
+    contracts: Contracts, move: Move | DemandMove, *, tag: str | None = None, tried: bool = False
 ) -> SentTransaction:
     """Send one move; `tag` is the function's name unless given.
 
@@ -50,10 +51,12 @@ def send_move(
             function, contracts.court.address, *args, tag=tag, gas=gas, tried=tried
         )
     contract = contracts.board if isinstance(move, _BOARD_MOVES) else contracts.court
+    if isinstance(move, DemandMove):
+        contract = contracts.availability
     return contract.send(function, *args, tag=tag, gas=gas, tried=tried)
 
 
-def function_name(move: type[Move]) -> str:
+def function_name(move: type[Move | DemandMove]) -> str:
     """Return the name of the contract's function for a kind of move."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", move.__name__).lower()
 

@@ -57,6 +57,14 @@ def _check_height(height: int) -> None:
         )
 
 
+def list_levels(height: int, fanout_log2: int) -> int:
+    """Return how many levels one list under a subtree spans (dispute.md, D-6): ceil(h / ceil(h / F)).
+
+    So a tree is cut into as few lists as the fan-out allows, of about the same length.
+    """
+    return -(-height // max(-(-height // fanout_log2), 1))
+
+
 class Tree:
     """A tree of 2**height leaves of which the first ones exist.
 

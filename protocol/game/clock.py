@@ -19,7 +19,7 @@ class BranchTimes:
     """What an open branch that has demanded nothing yet is judged by.
 
     Attributes:
-        posted_at: of the candidate; demanded_at: when this dispute demanded the position.
+        posted_at: of the candidate; first_demand: of the position; demanded_at: this dispute's demand of it.
         allowance: of the position; response: R of the job.
         moved_at: last move of the branch, None before the first.
         revealed_at: when the children (or the page) of the cursor were revealed, None if they were not. A
@@ -28,6 +28,7 @@ class BranchTimes:
     """
 
     posted_at: int
+    first_demand: int
     demanded_at: int
     allowance: int
     response: int
@@ -57,7 +58,8 @@ def judge(now: int, times: BranchTimes) -> Judgement:
     since = times.moved_at
     if since is None:
         since = max(times.posted_at, times.demanded_at)
-    reveal_due = since + times.response
+    # INVARIANT: I-4, whoever posts an honest root early, and selects under it at once, hurries nobody.
+    reveal_due = max(since, times.first_demand + times.allowance) + times.response
     limit = reveal_due + times.defender_reserve
     # INVARIANT: I-4, a reveal in time counts, one too late does not, whoever looks when.
     answered_at = now if times.revealed_at is None else times.revealed_at

@@ -10,8 +10,8 @@ from enum import IntEnum
 from hashlib import sha256
 from typing import Final
 
-NO_UPDATE: Final = bytes(32)
-"""What `Commit.as_update` holds when the trainer of the disputed update itself posts (D-5)."""
+MOST_CANDIDATES: Final = 1023
+"""At one position, fallen ones included (D-5)."""
 
 PAGE_LEVELS: Final = 255
 """The number of levels under which a revealed page is stored (D-6)."""
@@ -51,6 +51,11 @@ def update_id(
 def dispute_id(*, update: bytes, segment: int, challenger: bytes, salt: bytes) -> bytes:
     """Return the digest that is reserved, and the id of the dispute opened with it (D-1, D-2)."""
     return _hash(update, segment, challenger, salt)
+
+
+def demand_id(*, update: bytes, slot: int, page: int, asker: bytes, number: int) -> bytes:
+    """Return the id of a demand for a page (Y-2); ``number`` counts those made before against the update."""
+    return _hash(update, slot, page, asker, number)
 
 
 def position_id(parent: bytes, kind: Kind, a: int, b: int = 0) -> bytes:

@@ -12,8 +12,10 @@ from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from protocol.errors import MismatchError, RefusedError, UsageError
+from protocol.game import demand_moves as d
 from protocol.game import moves as m
 from protocol.game.ids import PAGE_LEVELS
+from protocol.game.model_availability import Availability
 from protocol.game.model_board import BURN, Board
 from protocol.game.model_play import Play
 from protocol.game.view import (
@@ -38,15 +40,20 @@ class Model:
         chain_id: int = 1,
         scheduled_gas: int = 10_000_000,
         now: int = 1_000_000,
+        governor: bytes | None = None,
     ) -> None:
         """An empty game.
 
         Args:
             board: 20-byte address that terms must name.
-            scheduled_gas: gas that M-1 refunds; now: first timestamp, in seconds.
+            scheduled_gas: least gas that a job may schedule (M-1); now: first timestamp, in seconds.
+            governor: 20 bytes, who may change that; None: nobody.
         """
-        self.board = Board(chain_id=chain_id, address=board, scheduled_gas=scheduled_gas, now=now)
+        self.board = Board(
+            chain_id=chain_id, address=board, scheduled_gas=scheduled_gas, now=now, governor=governor
+        )
         self.court = Play(self.board)
+        self.availability = Availability(self.board)
 
     def mint(self, owner: bytes, amount: int) -> None:
         """Give a party tokens to play with."""
@@ -58,7 +65,7 @@ class Model:
             raise UsageError(f"time cannot go back by {-seconds} seconds")
         self.board.time += seconds
 
-    def apply(self, sender: bytes, move: m.Move) -> Any:
+    def apply(self, sender: bytes, move: m.Move | d.DemandMove) -> Any:
         """Make a move; returns what the contract's function returns, if anything.
 
         Raises:
@@ -77,6 +84,7 @@ class Model:
             MismatchError: tokens appeared or vanished.
         """
         owed = sum(self.board.credits.values()) + self.board.locked() + self.court.bonds()
+        owed += self.availability.fees()
         if owed != self.board.balance:
             raise MismatchError(
                 f"the board holds {self.board.balance} tokens and owes {owed} (I-1): "
@@ -155,7 +163,7 @@ class Model:
             ends_at=known.ends_at,
             reserve=known.reserve,
             claimant=known.claimant,
-            own_posted=known.own_posted,
+            own_posted=known.covered is not None,
         )
 
     def demands(self, dispute: bytes) -> Sequence[bytes]:
@@ -252,5 +260,9 @@ _APPLY: Final[dict[type, Callable[[Model, bytes, Any], Any]]] = {
     m.Timeout: lambda g, sender, move: g.court.timeout(sender, move.dispute, move.candidate),
     m.Settle: lambda g, sender, move: g.court.settle(sender, move.position),
     m.Close: lambda g, _, move: g.court.close(move.dispute),
+    d.Demand: lambda g, sender, move: g.availability.demand(sender, move),
+    d.Answer: lambda g, sender, move: g.availability.answer(sender, move),
+    d.Expire: lambda g, sender, move: g.availability.expire(sender, move.demand),
+    d.CloseDemand: lambda g, _, move: g.availability.close(move.demand),
     m.Free: lambda g, _, move: g.court.free(move.candidate),
 }

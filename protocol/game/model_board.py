@@ -13,11 +13,15 @@ from protocol.commitments.tree import Tree
 from protocol.errors import RefusedError, UsageError
 from protocol.game.ids import update_id
 from protocol.game.view import UpdateInfo, UpdateStatus
-from protocol.job import Geometry, Job
+from protocol.job import NOBODY, Geometry, Job
 
 BURN: Final = bytes.fromhex("000000000000000000000000000000000000dead")
 BPS: Final = 10_000
 MAX_AMOUNT: Final = 1 << 128
+MAX_GAS: Final = 1 << 32
+MAX_ANSWER_TIME: Final = 1 << 32
+ANSWER_GAS: Final = 300_000
+"""Gas of one answer to a demand at worst (Y-8)."""
 
 
 def require(condition: bool, reason: str) -> None:
@@ -34,7 +38,7 @@ def check_geometry(g: Geometry) -> None:
     require(g.max_segments <= 63, "board: max_segments")
     require(g.tensor_height <= 26, "board: tensor height")
     require(g.input_height <= 26, "board: input height")
-    require(1 <= g.fanout_log2 <= 8 and g.range_log2 <= 6, "board: fan-out or range")
+    require(1 <= g.fanout_log2 <= 10 and g.range_log2 <= 6, "board: fan-out or range")
 
 
 @dataclass(slots=True)
@@ -68,16 +72,30 @@ class UpdateRecord:
     settled: bool = False
     fallen: bool = False
     moot_share: int = 0
+    open_demands: int = 0
+
+    @property
+    def held(self) -> bool:
+        """Whether a dispute or a demand holds finality back (U-6)."""
+        return bool(self.open_disputes or self.open_demands)
 
 
 class Board:
     """Jobs, updates and the ledger. ``wallets`` holds the tokens that parties have outside, all approved."""
 
-    def __init__(self, *, chain_id: int, address: bytes, scheduled_gas: int, now: int) -> None:
-        """A board without jobs; ``now`` is the first timestamp."""
+    def __init__(
+        self, *, chain_id: int, address: bytes, scheduled_gas: int, now: int, governor: bytes | None = None
+    ) -> None:
+        """A board without jobs.
+
+        Args:
+            scheduled_gas: the least that a job may schedule (M-1); now: the first timestamp.
+            governor: 20 bytes, who may change the least; None: nobody.
+        """
         self.chain_id = chain_id
         self.address = address
         self.scheduled_gas = scheduled_gas
+        self.governor = governor
         self.time = now
         self.wallets: dict[bytes, int] = {}
         self.credits: dict[bytes, int] = {}
@@ -115,9 +133,21 @@ class Board:
         self.credit(BURN, burned)
         return burned
 
-    def gas_refund(self, terms: Job) -> int:
+    @staticmethod
+    def gas_refund(terms: Job) -> int:
         """Tokens for the scheduled gas of one side (M-1)."""
-        return terms.money.gas_price * self.scheduled_gas
+        return terms.money.gas_price * terms.money.scheduled_gas
+
+    def set_scheduled_gas(self, sender: bytes, units: int) -> None:
+        """Change the least gas that later jobs may schedule (M-1)."""
+        require(self.governor is not None and sender == self.governor, "board: not the governor")
+        require(0 < units < MAX_GAS, "board: scheduled gas")
+        self.scheduled_gas = units
+
+    def set_governor(self, sender: bytes, governor: bytes | None) -> None:
+        """Name another governor, or nobody for ever (M-1)."""
+        require(self.governor is not None and sender == self.governor, "board: not the governor")
+        self.governor = governor
 
     # ---------------------------------------------------------------- jobs
 
@@ -147,8 +177,10 @@ class Board:
         require(min(positive) > 0, "board: a clock is zero")
         require(terms.expiry > self.time, "board: expired")
         amounts = (money.update_bond, money.challenge_bond, money.defence_bond, money.lease_deposit)
-        bounded = (*amounts, money.reward, money.gas_price, money.bounty, money.tip)
+        bounded = (*amounts, money.reward, money.gas_price, money.bounty, money.tip, terms.audit.demand_fee)
         require(max(bounded) < MAX_AMOUNT, "board: amount too large")
+        # INVARIANT: I-10, what the governor sets binds jobs opened later, and is a term of each of them.
+        require(self.scheduled_gas <= money.scheduled_gas < MAX_GAS, "board: scheduled gas")
         require(1000 <= money.burn_bps <= 9000, "board: burned share")
         refund = self.gas_refund(terms)
         # INVARIANT: I-1, a lost bond covers what M-3 to M-6 pay out of it (M-2).
@@ -161,6 +193,11 @@ class Board:
         for bond, owed, reason in needs:
             require(bond * (BPS - money.burn_bps) >= owed * BPS, reason)
         require(money.reward > 0, "board: no reward")
+        if terms.audit.auditor != NOBODY:
+            require(0 < terms.audit.answer_time < MAX_ANSWER_TIME, "board: answer time")
+            fee, answer = terms.audit.demand_fee, money.gas_price * ANSWER_GAS
+            # INVARIANT: I-6, who answers is paid for its gas.
+            require(fee * (BPS - money.burn_bps) >= answer * BPS, "board: demand fee too small")
 
     def cancel(self, sender: bytes, job: bytes) -> None:
         """Give notice (U-9)."""
@@ -302,7 +339,7 @@ class Board:
         for length, update in enumerate(record.chain):
             posted = self.updates[update]
             # INVARIANT: I-3, reservations end at the deadline and opening V later (D-2).
-            if posted.open_disputes or self.time <= posted.deadline + record.terms.clocks.opening:
+            if posted.held or self.time <= posted.deadline + record.terms.clocks.opening:
                 return length
         return len(record.chain)
 
@@ -367,18 +404,22 @@ class Board:
         """Split a lost challenge bond (M-4); no resolver, no tip."""
         terms = self.jobs[job].terms
         prize = self.gas_refund(terms) + terms.money.bounty
-        self._lose(terms, terms.money.challenge_bond, resolver, winner, prize)
+        self._lose(terms, terms.money.challenge_bond, resolver, terms.money.tip, winner, prize)
 
-    def lose_defence_bond(self, job: bytes, winner: bytes) -> None:
+    def lose_defence_bond(self, job: bytes, winner: bytes, feller: bytes) -> None:
         """Split a lost defence bond (M-5)."""
         terms = self.jobs[job].terms
-        self._lose(terms, terms.money.defence_bond, None, winner, self.gas_refund(terms))
+        prize, other = self.gas_refund(terms), None if feller == winner else feller
+        self._lose(terms, terms.money.defence_bond, other, prize, winner, prize)
 
-    def _lose(self, terms: Job, amount: int, resolver: bytes | None, winner: bytes, prize: int) -> None:
+    def _lose(
+        self, terms: Job, amount: int, other: bytes | None, share: int, winner: bytes, prize: int
+    ) -> None:
         rest = amount - self._burn(terms, amount) - prize
-        if resolver is not None:
-            self.credit(resolver, terms.money.tip)
-            rest -= terms.money.tip
+        if other is not None:
+            paid = min(share, rest)
+            self.credit(other, paid)
+            rest -= paid
         self.credit(winner, prize)
         self.credit(terms.requester, rest)
 
@@ -401,8 +442,18 @@ class Board:
         self.credit(winner, prize)
         self.credit(terms.requester, rest)
 
+    def demand_closed(self, update: bytes, payee: bytes, fee: int, *, answered: bool) -> None:
+        """Count a demand as over; credit its fee, less the burned share if it was answered (Y-4 to Y-6)."""
+        record = self.updates[update]
+        record.open_demands -= 1
+        burned = self._burn(self.jobs[record.job].terms, fee) if answered else 0
+        self.credit(payee, fee - burned)
+
     def locked(self) -> int:
-        """Return what the board must hold for jobs, leases and updates (I-1), without the court's bonds."""
+        """Return what the board must hold for jobs, leases and updates (I-1).
+
+        Without the court's bonds and the fees of demands.
+        """
         total = 0
         for job, record in self.jobs.items():
             money = record.terms.money

@@ -12,7 +12,7 @@ from typing import Final
 from protocol.commitments.tree import height, root_of, verify
 from protocol.errors import MalformedError, RefusedError
 from protocol.game import clock
-from protocol.game.ids import NO_UPDATE, PAGE_LEVELS, Kind, candidate_id, dispute_id, position_id
+from protocol.game.ids import MOST_CANDIDATES, PAGE_LEVELS, Kind, candidate_id, dispute_id, position_id
 from protocol.game.model_board import Board, require
 from protocol.game.model_records import Branch, Candidate, Dispute, Position, Reservation
 from protocol.game.moves import Commit, Open, Reserve
@@ -20,7 +20,9 @@ from protocol.game.view import Cursor, DisputeStatus, Turn
 from protocol.job import Job
 from protocol.numerics.accumulator import BYTES, EMPTY, Accumulator
 
-MOST_CANDIDATES: Final = 8
+MOST_LEVELS: Final = 10
+"""Of one list (D-6, U-1)."""
+
 PAGE_BYTES: Final = 256
 
 
@@ -54,28 +56,27 @@ class Court:
         self.reserved[sender, move.digest] = Reservation(move.job, self.board.time)
 
     def cancel_reservation(self, sender: bytes, digest: bytes) -> None:
-        """Take back a reservation that was not opened in V (D-2)."""
+        """Take back a reservation that was not opened (D-2)."""
         reservation = self.reserved.get((sender, digest))
         if reservation is None:
             raise RefusedError("court: nothing reserved")
         require(not reservation.opened, "court: reservation was opened")
-        terms = self.board.jobs[reservation.job].terms
-        require(self.board.time > reservation.time + terms.clocks.opening, "court: opening is not over")
         del self.reserved[sender, digest]
-        self.board.credit(sender, terms.money.challenge_bond)
+        self.board.credit(sender, self.board.jobs[reservation.job].terms.money.challenge_bond)
 
     def open(self, sender: bytes, move: Open) -> bytes:
-        """Open a reserved dispute; demands STEPS (D-2)."""
+        """Open a dispute, reserved or not; demands STEPS (D-2)."""
         dispute = dispute_id(update=move.update, segment=move.segment, challenger=sender, salt=move.salt)
-        reservation = self.reserved.get((sender, dispute))
-        if reservation is None:
-            raise RefusedError("court: not reserved")
-        require(not reservation.opened, "court: opened before")
+        require(dispute not in self.disputes, "court: opened before")
         update = self.board.updates.get(move.update)
         if update is None or not self.board.is_live(move.update):
             raise RefusedError("court: update is not live")
         terms = self.board.jobs[update.job].terms
         require(not self.board.is_final(move.update), "court: update is final")
+        reservation = self.reserved.get((sender, dispute))
+        if reservation is None:
+            self.board.require_tokens(sender, terms.money.challenge_bond)
+            reservation = Reservation(update.job, self.board.time)
         require(reservation.job == update.job, "court: reserved for another job")
         # INVARIANT: I-3, nothing is opened after the deadline + V.
         require(reservation.time <= update.deadline, "court: reserved too late")
@@ -91,6 +92,9 @@ class Court:
             verify(move.last, place + 1, move.last_path, root, height=levels),
             "court: last state not in history",
         )
+        if (sender, dispute) not in self.reserved:
+            self.board.take(sender, terms.money.challenge_bond)
+            self.reserved[sender, dispute] = reservation
         reservation.opened = True
         opened = Dispute(move.update, move.segment, sender, reservation.time)
         self.disputes[dispute] = opened
@@ -185,49 +189,50 @@ class Court:
         """Whether the sender is the trainer or a delegate of it (D-5)."""
         return sender == trainer or (trainer, sender) in self.delegates
 
+    def undecided(self, position: bytes) -> Position:
+        """Return a position at which something can still be decided."""
+        require(position in self.positions, "court: no such position")
+        # INVARIANT: I-6, nothing is decided below what has fallen.
+        require(not self.fallen_above(position), "court: fallen above")
+        here = self.positions[position]
+        require(self.board.is_live(here.update), "court: update is not live")
+        return here
+
     def commit(self, sender: bytes, move: Commit) -> bytes:
-        """Post a candidate (D-5)."""
-        require(move.position in self.positions, "court: no such position")
-        here = self.positions[move.position]
+        """Post a candidate, or take one over (D-5)."""
+        here = self.undecided(move.position)
         terms = self.terms(here.update)
         # INVARIANT: I-7, the posting period ends.
         require(self.board.time <= here.ends_at, "court: posting period is over")
-        # INVARIANT: I-6, nothing is decided below what has fallen.
-        require(not self.fallen_above(move.position), "court: fallen above")
-        require(self.board.is_live(here.update), "court: update is not live")
-        own = self._own_side(sender, move.as_update, here)
         tree_height = self.tree_height(move.position)
-        levels = min(terms.geometry.fanout_log2, tree_height)
+        levels = terms.geometry.levels(tree_height)
         require(len(move.children) == 1 << levels, "court: wrong number of children")
         self._check_ends(move, here, terms, tree_height - levels)
         root = _root(move.children)
         candidate = candidate_id(move.position, root)
-        require(candidate not in self.candidates, "court: candidate exists")
-        bonded = not own or here.own_posted
+        own = self.speaks_for(sender, self.board.updates[here.update].trainer)
+        covered = own and here.covered is None
+        known = self.candidates.get(candidate)
+        if known is not None:
+            # INVARIANT: I-6, nobody keeps the trainer's side from the cover by posting its root before it.
+            require(covered and known.bonded, "court: candidate exists")
+            self.board.credit(known.poster, terms.money.defence_bond)
+            known.poster, known.bonded = sender, False
+            here.covered = candidate
+            return candidate
         # INVARIANT: I-6, one place is kept for the candidate that the update's bond covers.
-        kept = int(bonded and not here.own_posted)
+        kept = int(not covered and here.covered is None)
         require(len(here.candidates) + kept < MOST_CANDIDATES, "court: no place left")
-        if bonded:
+        if covered:
+            here.covered = candidate
+        else:
             self.board.take(sender, terms.money.defence_bond)
-        here.own_posted |= own
         here.candidates.append(candidate)
         self.candidates[candidate] = Candidate(
-            move.position, root, tree_height, sender, self.board.time, bonded
+            move.position, root, tree_height, sender, self.board.time, not covered
         )
         self.revealed.setdefault((root, levels), (self.board.time, move.children))
         return candidate
-
-    def _own_side(self, sender: bytes, as_update: bytes, here: Position) -> bool:
-        update = self.board.updates[here.update]
-        if as_update == NO_UPDATE:
-            require(self.speaks_for(sender, update.trainer), "court: not the trainer's side")
-            return True
-        later = self.board.updates.get(as_update)
-        if later is None or not self.board.is_live(as_update):
-            raise RefusedError("court: not a live descendant")
-        require(later.job == update.job and later.index > update.index, "court: not a live descendant")
-        require(self.speaks_for(sender, later.trainer), "court: not the descendant's side")
-        return False
 
     @staticmethod
     def _check_ends(move: Commit, here: Position, terms: Job, below: int) -> None:
@@ -262,7 +267,7 @@ class Court:
     def reveal(self, children: tuple[bytes, ...]) -> None:
         """Reveal the children of the hash that they make (D-6)."""
         levels = len(children).bit_length() - 1
-        require(1 <= levels <= 8 and len(children) == 1 << levels, "court: children not 2^n")
+        require(1 <= levels <= MOST_LEVELS and len(children) == 1 << levels, "court: children not 2^n")
         key = (_root(children), levels)
         require(key not in self.revealed, "court: revealed before")
         self.revealed[key] = (self.board.time, children)
@@ -289,7 +294,7 @@ class Court:
         """Return the number of levels that one reveal under the cursor spans (D-6, D-8)."""
         if cursor.kind == Kind.PAGE:
             return PAGE_LEVELS
-        return min(self.terms(self.disputes[dispute].update).geometry.fanout_log2, cursor.height)
+        return self.terms(self.disputes[dispute].update).geometry.levels(cursor.height)
 
     def exists(self, dispute: bytes, candidate: bytes) -> bool:
         """Whether the dispute has demanded the candidate's position (D-7)."""
@@ -329,7 +334,7 @@ class Court:
             return clock.Judgement(turn=Turn.CLOSED, due=0, limit=0, defender_overrun=0)
         if branch.demanded is not None:
             return clock.Judgement(turn=Turn.WAITING, due=0, limit=0, defender_overrun=0)
-        demanded_at = mine.demands[posted.position]
+        here, demanded_at = self.positions[posted.position], mine.demands[posted.position]
         levels = self.levels(dispute, branch.cursor)
         revealed_at = self.revealed_at(branch.cursor, levels)
         if levels == 0:
@@ -338,8 +343,9 @@ class Court:
             self.board.time,
             clock.BranchTimes(
                 posted_at=posted.posted_at,
+                first_demand=here.demanded_at,
                 demanded_at=demanded_at,
-                allowance=self.positions[posted.position].allowance,
+                allowance=here.allowance,
                 response=self.terms(mine.update).clocks.response,
                 moved_at=branch.moved_at,
                 revealed_at=revealed_at,

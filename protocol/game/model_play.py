@@ -176,7 +176,7 @@ class Play(Court):
         self._turn(sender, move.dispute, move.candidate)
         if fault:
             posted = self.candidates[move.candidate]
-            self._fall(move.candidate, self._credit_at(posted.position, move.dispute))
+            self._fall(move.candidate, self._credit_at(posted.position, move.dispute), move.dispute)
         else:
             self._lose(move.dispute, move.candidate, resolver=None)
         return fault
@@ -193,7 +193,7 @@ class Play(Court):
             return here.claimant
         return shown_by or here.credit or here.claimant
 
-    def _fall(self, candidate: bytes, credit: bytes) -> None:
+    def _fall(self, candidate: bytes, credit: bytes, feller: bytes) -> None:
         posted: Candidate = self.candidates[candidate]
         here: Position = self.positions[posted.position]
         posted.fallen = True
@@ -201,14 +201,25 @@ class Play(Court):
         if posted.bonded:
             posted.bonded = False
             job = self.board.updates[here.update].job
-            self.board.lose_defence_bond(job, self.disputes[credit].challenger)
+            paid = self.disputes[credit].challenger, self.disputes[feller].challenger
+            self.board.lose_defence_bond(job, *paid)
 
     def _lose(self, dispute: bytes, candidate: bytes, resolver: bytes | None) -> None:
         lost = self.disputes[dispute]
         lost.status = DisputeStatus.LOST
         update = self.board.updates[lost.update]
         update.open_disputes -= 1
-        self.board.lose_challenge_bond(update.job, resolver, self.candidates[candidate].poster)
+        self.board.lose_challenge_bond(update.job, resolver, self._saved_by(candidate, update.trainer))
+
+    def _saved_by(self, candidate: bytes, trainer: bytes) -> bytes:
+        """Return whom a challenger pays that loses in a branch (D-15)."""
+        # INVARIANT: I-8, a challenger that posts below its own dispute, and loses there, does not pay itself.
+        posted = self.candidates[candidate]
+        here = self.positions[posted.position]
+        if here.kind != Kind.STEPS:
+            return self._saved_by(here.parent, trainer)
+        covered = here.covered is not None and not self.candidates[here.covered].fallen
+        return trainer if covered else posted.poster
 
     def _is(self, turn: Turn, dispute: bytes, candidate: bytes) -> bool:
         known = self.exists(dispute, candidate)
@@ -218,7 +229,7 @@ class Play(Court):
         """Fell a candidate whose defence is late (D-14)."""
         # INVARIANT: I-4, a defence in time never falls silent.
         require(self._is(Turn.DEFENDER_LATE, dispute, candidate), "court: defence is not late")
-        self._fall(candidate, self._credit_at(self.candidates[candidate].position, dispute))
+        self._fall(candidate, self._credit_at(self.candidates[candidate].position, dispute), dispute)
 
     def timeout(self, sender: bytes, dispute: bytes, candidate: bytes) -> None:
         """End a dispute whose challenger is late (D-15)."""
@@ -232,10 +243,7 @@ class Play(Court):
 
     def settle(self, sender: bytes, position: bytes) -> None:
         """Fell what hangs above an ended and empty position, upward (D-14)."""
-        require(position in self.positions, "court: no such position")
-        require(not self.fallen_above(position), "court: fallen above")
-        update = self.positions[position].update
-        require(self.board.is_live(update), "court: update is not live")
+        update = self.undecided(position).update
         # INVARIANT: I-3, what is final stays.
         require(not self.board.is_final(update), "court: update is final")
         # INVARIANT: I-6, only silence to the end of the posting, or proof against all that was posted, fells.
@@ -246,7 +254,7 @@ class Play(Court):
             if here.kind == Kind.STEPS:
                 self._fell(sender, update, credit)
                 return
-            self._fall(here.parent, credit)
+            self._fall(here.parent, credit, credit)
             position = self.candidates[here.parent].position
 
     def _fell(self, resolver: bytes, update: bytes, credit: bytes) -> None:

@@ -10,7 +10,7 @@ from protocol.game.view import Cursor, DisputeStatus
 
 @dataclass(slots=True)
 class Reservation:
-    """D-1."""
+    """D-1. Made by the opening itself where nobody has reserved (D-2)."""
 
     job: bytes
     time: int
@@ -31,7 +31,7 @@ class Dispute:
 
 @dataclass(slots=True)
 class Position:
-    """D-3, D-4. `credit` is the dispute credited with the last fall at it."""
+    """D-3, D-4. `credit`: the dispute credited with the last fall at it; `covered`: the covered candidate."""
 
     parent: bytes
     kind: Kind
@@ -49,7 +49,7 @@ class Position:
     ends_at: int
     reserve: int
     claimant: bytes
-    own_posted: bool = False
+    covered: bytes | None = None
     candidates: list[bytes] = field(default_factory=list)
     credit: bytes | None = None
 

@@ -105,14 +105,14 @@ class Reserve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelReservation:
-    """Take back a reservation that was not opened in time (D-2)."""
+    """Take back a reservation that was not opened (D-2)."""
 
     digest: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Open:
-    """Open a reserved dispute against one segment of an update (D-2).
+    """Open a dispute against one segment of an update; reserves it now if that was not done (D-2).
 
     Attributes:
         segment: absolute number of the segment.
@@ -147,7 +147,6 @@ class Commit:
         first_path, last_path: of the end points, from the leaf to the child above it; empty where there
             is none.
         accumulator: 97 bytes at a FOLD position, otherwise empty.
-        as_update: the descendant whose trainer (or its delegate) posts, or 32 zero bytes.
     """
 
     position: bytes
@@ -155,7 +154,6 @@ class Commit:
     first_path: Hashes
     last_path: Hashes
     accumulator: bytes
-    as_update: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from protocol.commitments.canonical import Words
 from protocol.commitments.tensor import PAGE_WORDS, page_bytes, page_count, tensor_tree
-from protocol.commitments.tree import Tree, height
+from protocol.commitments.tree import Tree, height, list_levels
 from protocol.errors import MismatchError
 from protocol.game.trace import Trace
 from protocol.game.view import CourtView, UpdateInfo
@@ -174,7 +174,7 @@ class Committed:
         while here > level:
             if subtree == self._own.node(here, at):
                 return self._own.node(level, index)
-            span = min(self._fanout, here)
+            span = list_levels(here, self._fanout)
             listed = self._view.children(subtree, span)
             if listed is None:
                 raise MismatchError(

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from protocol.game.reasons_availability import AVAILABILITY
 from protocol.game.reasons_board import BOARD
 from protocol.game.reasons_court import COURT
 from protocol.game.reasons_proofs import PROOFS
 from protocol.game.refusal import Refusal
 
-REASONS: Final[Mapping[str, Refusal]] = {**BOARD, **COURT, **PROOFS}
+REASONS: Final[Mapping[str, Refusal]] = {**BOARD, **COURT, **AVAILABILITY, **PROOFS}
 """The reason as the contract gives it, ``"module: reason"``, and what is known of it."""
 
 _OTHERS: Final = (

@@ -8,18 +8,33 @@ from typing import Final
 from protocol.game.refusal import Refusal
 
 _TERMS: Final = "change the job's terms and open it again; nothing was taken"
-_DEPLOY: Final = "deploy again with `gavel deploy`, which binds the five contracts to each other"
+_DEPLOY: Final = "deploy again with `gavel deploy`, which binds the contracts to each other"
 
 BOARD: Final[Mapping[str, Refusal]] = {
     "board: no token": Refusal("M-1", "deployment: the token is an address without code", _DEPLOY),
-    "board: not the deployer": Refusal(
-        "U-1", "another account than the board's deployer binds its court", _DEPLOY
-    ),
-    "board: court is bound": Refusal(
-        "U-1", "the board has its court already, or the court named is none", _DEPLOY
+    "board: not the deployer": Refusal("B-5", "another account than the board's deployer binds it", _DEPLOY),
+    "board: is bound": Refusal(
+        "B-5", "the board has court and availability already, or one of those named is none", _DEPLOY
     ),
     "board: no court": Refusal("U-1", "no court is bound to the board yet", _DEPLOY),
     "board: not the court": Refusal("U-8", "only the court may do this", "use the court's own moves"),
+    "board: not availability": Refusal("Y-2", "only Availability may do this", "use its own moves"),
+    "board: not the governor": Refusal(
+        "M-1",
+        "only the board's governor may do this",
+        "schedule it at the timelock that governs, if you are a proposer",
+    ),
+    "board: scheduled gas": Refusal(
+        "M-1, U-1",
+        "the gas that the job schedules for a dispute is below the board's, or not from 1 to 2^32 - 1",
+        "set scheduled_gas of the job's money to at least that of the board (`gavel doctor` shows it)",
+    ),
+    "board: answer time": Refusal(
+        "U-1", "pages can be demanded, and the answer time is zero or 2^32 or more", _TERMS
+    ),
+    "board: demand fee too small": Refusal(
+        "M-2", "what is kept of the fee of a demand does not pay the gas of its answer", _TERMS
+    ),
     "board: terms are for another board": Refusal(
         "U-1",
         "the terms name another chain or board",
@@ -35,7 +50,7 @@ BOARD: Final[Mapping[str, Refusal]] = {
     "board: max_segments": Refusal("U-1", "an update could have more than 63 segments", _TERMS),
     "board: tensor height": Refusal("U-1, C-5", "a tensor of more than 64 * 2^26 words", _TERMS),
     "board: input height": Refusal("U-1, C-5", "an input of more than 64 * 2^26 words", _TERMS),
-    "board: fan-out or range": Refusal("U-1", "fanout_log2 is not 1 to 8, or range_log2 above 6", _TERMS),
+    "board: fan-out or range": Refusal("U-1", "fanout_log2 is not 1 to 10, or range_log2 above 6", _TERMS),
     "board: a clock is zero": Refusal("U-1", "window, response, opening or lease is zero", _TERMS),
     "board: expired": Refusal("U-1", "the job's expiry is not in the future", _TERMS),
     "board: amount too large": Refusal("U-1", "an amount of 2^128 or more", _TERMS),

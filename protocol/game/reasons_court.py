@@ -23,12 +23,6 @@ COURT: Final[Mapping[str, Refusal]] = {
     "court: reservation was opened": Refusal(
         "D-2", "its bond is the dispute's now", "wait for the dispute to end, then close it"
     ),
-    "court: opening is not over": Refusal(
-        "D-2", "a reservation is taken back after V", "open it, or wait until the opening time is over"
-    ),
-    "court: not reserved": Refusal(
-        "D-2", "the sender has not reserved what it opens", "reserve first, with the key that opens"
-    ),
     "court: opened before": Refusal("D-2", "the dispute exists", "go on with the dispute as it is"),
     "court: opening is over": Refusal(
         "D-2",
@@ -37,7 +31,7 @@ COURT: Final[Mapping[str, Refusal]] = {
     ),
     "court: reserved too late": Refusal(
         "D-2, U-6",
-        "the reservation is later than the update's deadline",
+        "the reservation, or an opening without one, is later than the update's deadline",
         "nothing: the update can no longer be disputed",
     ),
     "court: reserved for another job": Refusal(
@@ -74,22 +68,7 @@ COURT: Final[Mapping[str, Refusal]] = {
         "a candidate that the position hangs under has fallen",
         "free the bond of what stands below; nothing more is decided there",
     ),
-    "court: not the trainer's side": Refusal(
-        "D-5",
-        "neither the update's trainer nor its delegate",
-        "use the trainer's key, have it delegate, or name a later update of one's own",
-    ),
-    "court: not a live descendant": Refusal(
-        "D-5",
-        "as_update is not a later live update of the job",
-        "name a live update that builds on the disputed one",
-    ),
-    "court: not the descendant's side": Refusal(
-        "D-5",
-        "neither that update's trainer nor its delegate",
-        "use the key of that update's trainer, or have it delegate",
-    ),
-    "court: wrong number of children": Refusal("D-5", "not 2^min(fanout, h)", _TREE),
+    "court: wrong number of children": Refusal("D-5", "not 2^levels(h)", _TREE),
     "court: wrong first end point": Refusal(
         "D-5, P-16", "the first leaf, with its path, is not the agreed one", _TREE
     ),
@@ -102,9 +81,11 @@ COURT: Final[Mapping[str, Refusal]] = {
     "court: accumulator not the word's": Refusal(
         "D-5, P-16", "the accumulator finishes to another word", _TREE
     ),
-    "court: candidate exists": Refusal("D-5", "standing or fallen", "defend it as it is"),
+    "court: candidate exists": Refusal(
+        "D-5", "standing or fallen; only the trainer's side takes one over, once", "defend it as it is"
+    ),
     "court: no place left": Refusal(
-        "D-5", "eight candidates, or seven without the covered one", "defend one that stands"
+        "D-5", "1,023 candidates, or 1,022 without the covered one", "defend one that stands"
     ),
     "court: no defence bond held": Refusal(
         "D-16", "covered, given back, lost, or no candidate", "nothing is owed"
@@ -115,7 +96,7 @@ COURT: Final[Mapping[str, Refusal]] = {
         "wait until the update is final or gone, or something above has fallen",
     ),
     "court: children not 2^n": Refusal(
-        "D-6", "the number of children is not a power of two from 2 to 256", _TREE
+        "D-6", "the number of children is not a power of two from 2 to 1,024", _TREE
     ),
     "court: revealed before": Refusal("D-6", "this list was revealed", "nothing: one reveal serves all"),
     "court: a page has 256 bytes": Refusal("D-6", "the page has another length", "reveal the whole page"),

@@ -13,8 +13,8 @@ from typing import Final
 from protocol.commitments.tree import height
 from protocol.errors import GavelError
 from protocol.game.clock import MOST_TRACES
+from protocol.game.ids import MOST_CANDIDATES
 from protocol.game.model import Model
-from protocol.game.model_court import MOST_CANDIDATES
 from protocol.game.openings import Openings
 from protocol.game.view import DisputeStatus
 

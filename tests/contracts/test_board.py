@@ -14,6 +14,8 @@ from protocol.job import Job
 from tests.support.board import BURN, SCHEDULED_GAS, BoardWorld, refuses, state
 from tests.support.evm import FastEvm, Reverted
 
+NOWHERE = "0x" + "00" * 20
+
 
 @pytest.fixture
 def world() -> BoardWorld:
@@ -61,7 +63,7 @@ def test_geometry_and_clocks_survive_packing(job: Job) -> None:
         ("geometry", "tensor_height", 27, "board: tensor height"),
         ("geometry", "input_height", 27, "board: input height"),
         ("geometry", "fanout_log2", 0, "board: fan-out or range"),
-        ("geometry", "fanout_log2", 9, "board: fan-out or range"),
+        ("geometry", "fanout_log2", 11, "board: fan-out or range"),
         ("geometry", "range_log2", 7, "board: fan-out or range"),
         *[
             ("clocks", name, 0, "board: a clock is zero")
@@ -82,11 +84,13 @@ def test_geometry_and_clocks_survive_packing(job: Job) -> None:
         ],
         ("money", "burn_bps", 999, "board: burned share"),
         ("money", "burn_bps", 9001, "board: burned share"),
-        ("money", "update_bond", 25_124_999, "board: update bond too small"),
-        ("money", "challenge_bond", 25_124_999, "board: challenge bond too small"),
-        ("money", "defence_bond", 12_624_999, "board: defence bond too small"),
+        ("money", "update_bond", 40_124_999, "board: update bond too small"),
+        ("money", "challenge_bond", 40_124_999, "board: challenge bond too small"),
+        ("money", "defence_bond", 27_624_999, "board: defence bond too small"),
         ("money", "lease_deposit", 124_999, "board: lease deposit too small"),
         ("money", "reward", 0, "board: no reward"),
+        ("money", "scheduled_gas", SCHEDULED_GAS - 1, "board: scheduled gas"),
+        ("money", "scheduled_gas", 2**32, "board: scheduled gas"),
     ],
 )
 def test_terms_out_of_bounds_are_refused(
@@ -103,9 +107,9 @@ def test_terms_out_of_bounds_are_refused(
 @pytest.mark.parametrize(
     ("field", "least"),
     [
-        ("update_bond", 25_125_000),
-        ("challenge_bond", 25_125_000),
-        ("defence_bond", 12_625_000),
+        ("update_bond", 40_125_000),
+        ("challenge_bond", 40_125_000),
+        ("defence_bond", 27_625_000),
         ("lease_deposit", 125_000),
     ],
 )
@@ -126,9 +130,12 @@ def test_no_job_before_the_court_is_bound() -> None:
     with refuses("board: no court"):
         board.call("open_job", job.terms(), sender=world.requester)
     with refuses("board: not the deployer"):
-        board.call("bind", world.court, sender=world.alice)
-    with refuses("board: court is bound"):
-        world.board.call("bind", world.alice, sender=world.deployer)
+        board.call("bind", world.court, world.availability, world.governor, sender=world.alice)
+    for court, availability in ((NOWHERE, world.availability), (world.court, NOWHERE)):
+        with refuses("board: is bound"):
+            board.call("bind", court, availability, world.governor, sender=world.deployer)
+    with refuses("board: is bound"):
+        world.board.call("bind", world.alice, world.alice, world.alice, sender=world.deployer)
 
 
 @pytest.mark.parametrize(
@@ -259,7 +266,7 @@ def test_a_fall_cuts_the_chain_and_splits_the_bond(world: BoardWorld, job: Job, 
     statuses = [world.board.call("update_status", u) for u in (kept, wrong, built)]
     assert statuses == ["pending", "fallen", "void"]
     assert world.board.call("tip", leased) == (kept, 1, state(1))
-    money, refund = job.money, job.money.gas_price * SCHEDULED_GAS
+    money, refund = job.money, job.money.gas_price * job.money.scheduled_gas
     assert world.credit(BURN) == money.update_bond // 5
     assert world.credit(world.bob) == money.tip
     assert world.credit(world.watcher) == refund + money.bounty
@@ -358,7 +365,7 @@ def test_refund_of_an_untouched_job_at_expiry(world: BoardWorld, job: Job) -> No
         ("lock_bond", (state(1), False, FastEvm.account(2))),
         ("return_bond", (state(1), False, FastEvm.account(2))),
         ("lose_challenge_bond", (state(1), FastEvm.account(2), FastEvm.account(2))),
-        ("lose_defence_bond", (state(1), FastEvm.account(2))),
+        ("lose_defence_bond", (state(1), FastEvm.account(2), FastEvm.account(3))),
         ("dispute_opened", (state(1),)),
         ("dispute_closed", (state(1),)),
         ("fell", (state(1), FastEvm.account(2), FastEvm.account(2))),
@@ -372,7 +379,7 @@ def test_the_court_alone_moves_bonds(world: BoardWorld, function: str, arguments
 
 @pytest.mark.parametrize("defence", [False, True])
 def test_bonds_come_back_or_are_split(world: BoardWorld, job: Job, leased: bytes, defence: bool) -> None:
-    money, refund = job.money, job.money.gas_price * SCHEDULED_GAS
+    money, refund = job.money, job.money.gas_price * job.money.scheduled_gas
     bond = money.defence_bond if defence else money.challenge_bond
     before = world.held()
     for _ in range(2):
@@ -381,7 +388,7 @@ def test_bonds_come_back_or_are_split(world: BoardWorld, job: Job, leased: bytes
     world.board.call("return_bond", leased, defence, world.bob, sender=world.court)
     assert world.credit(world.bob) == bond
     if defence:
-        world.board.call("lose_defence_bond", leased, world.watcher, sender=world.court)
+        world.board.call("lose_defence_bond", leased, world.watcher, world.watcher, sender=world.court)
         prize, tip = refund, 0
     else:
         world.board.call("lose_challenge_bond", leased, world.alice, world.watcher, sender=world.court)

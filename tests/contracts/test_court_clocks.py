@@ -84,10 +84,10 @@ def test_a_later_demand_of_the_position_has_its_own_first_due_time(
 
 @pytest.mark.parametrize(("late", "in_time"), AROUND)
 def test_a_reveal_is_due_after_the_move_that_asks_for_it(world: CourtWorld, late: int, in_time: bool) -> None:
-    dispute, steps, _ = opened(world)
-    world.wait(10)
-    world.select(dispute, steps, steps.tree, 1, 1)
+    dispute, steps, demanded_at = opened(world)
     c = world.clocks
+    world.at(demanded_at + c.allowance + 10)
+    world.select(dispute, steps, steps.tree, 1, 1)
     due = world.now + c.response
     world.at(due + c.reserve + late)
     status = DEFENDER if in_time else DEFENDER_LATE
@@ -203,7 +203,8 @@ def test_a_page_is_revealed_in_time(world: CourtWorld, late: int, in_time: bool)
     content = pages("tensor")
     dispute, nodes = down_to_page(world, content)
     c = world.clocks
-    due = world.now + c.response
+    # all so far was done at one time, and NODES, the second trace, has twice the allowance to be built in
+    due = world.now + 2 * c.allowance + c.response
     world.at(due + c.reserve + late)
     status = DEFENDER if in_time else DEFENDER_LATE
     assert world.court.call("classify", dispute, nodes.candidate) == (status, due, c.reserve)

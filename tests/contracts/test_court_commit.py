@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from protocol.commitments.tree import Tree
+from protocol.game.ids import MOST_CANDIDATES
 from tests.support.court import (
     ACCUMULATOR,
     FALLEN,
@@ -80,42 +81,29 @@ def test_the_trainers_second_candidate_takes_a_defence_bond(world: CourtWorld) -
     assert world.view("candidate", second.candidate)["bonded"]
 
 
-def test_only_the_trainers_side_and_descendants_post(world: CourtWorld) -> None:
+def test_a_delegates_candidate_is_covered(world: CourtWorld) -> None:
     update = world.post()
     world.dispute(update)
-    steps = world.steps(update)
-    refused_commit(world, "court: not the trainer's side", steps, sender=world.other)
-
+    steps, dismissed = world.steps(update), world.steps(update, tag="dismissed")
     world.court.call("delegate", world.other, True, sender=world.second)
-    refused_commit(world, "court: not the trainer's side", steps, sender=world.other)
     world.court.call("delegate", world.other, True, sender=world.trainer)
     assert world.court.call("is_delegate", world.trainer, world.other)
     world.court.call("delegate", world.other, False, sender=world.trainer)
-    refused_commit(world, "court: not the trainer's side", steps, sender=world.other)
+    world.commit(dismissed, sender=world.other)
+    assert world.view("candidate", dismissed.candidate)["bonded"]
     world.court.call("delegate", world.other, True, sender=world.trainer)
     world.commit(steps, sender=world.other)
     assert world.view("position", steps.position)["covered"]
     assert not world.view("candidate", steps.candidate)["bonded"]
 
 
-def test_the_holder_of_a_live_descendant_posts_with_a_bond(world: CourtWorld) -> None:
+def test_anyone_posts_with_a_bond(world: CourtWorld) -> None:
     update = world.post()
     world.dispute(update)
     steps, wrong = world.steps(update), world.steps(update, tag="wrong")
-
-    def as_later(later: bytes, sender: str, reason: str) -> None:
-        world.refused(reason, "commit", *steps.arguments(later), sender=sender)
-
-    as_later(made_up("unknown"), world.second, "court: not a live descendant")
-    as_later(update, world.trainer, "court: not a live descendant")
-    world.board.call("release", world.job, sender=world.trainer)
-    later = world.post(1, sender=world.second)
-    as_later(later, world.other, "court: not the descendant's side")
-    as_later(later, world.trainer, "court: not the descendant's side")
-    world.court.call("delegate", world.other, True, sender=world.second)
-    for what, sender in ((steps, world.second), (wrong, world.other)):
+    for what, sender in ((steps, world.second), (wrong, world.watcher)):
         before = world.token.call("balanceOf", sender)
-        world.commit(what, sender=sender, as_update=later)
+        world.commit(what, sender=sender)
         assert world.token.call("balanceOf", sender) == before - world.money.defence_bond
     position = world.view("position", steps.position)
     assert (position["standing"], position["covered"]) == (2, False)
@@ -124,27 +112,90 @@ def test_the_holder_of_a_live_descendant_posts_with_a_bond(world: CourtWorld) ->
     assert world.view("position", steps.position)["covered"]
 
 
-def test_one_place_of_eight_is_kept_for_the_covered_candidate(world: CourtWorld) -> None:
+def test_the_trainers_side_takes_its_root_over_from_whoever_posted_it_first(world: CourtWorld) -> None:
     update = world.post()
-    world.dispute(update)
-    world.board.call("release", world.job, sender=world.trainer)
-    later = world.post(1, sender=world.second)
-    for i in range(7):
-        world.commit(world.steps(update, tag=i), sender=world.second, as_update=later)
-    world.refused(
-        "court: no place left", "commit", *world.steps(update, tag=7).arguments(later), sender=world.second
+    dispute = world.dispute(update)
+    steps = world.steps(update)
+    world.commit(steps, sender=world.other)
+    world.commit(world.steps(update, tag="false"), sender=world.other)
+    before, clock = (
+        world.view("candidate", steps.candidate),
+        world.court.call("classify", dispute, steps.candidate),
     )
-    world.commit(world.steps(update, tag="own"))
-    refused_commit(world, "court: no place left", world.steps(update, tag="own second"))
-    assert world.view("position", world.steps(update).position)["candidates"] == 8
+    world.wait(7)
+    refused_commit(world, "court: candidate exists", steps, sender=world.watcher)
+    refused_commit(world, "court: candidate exists", steps, sender=world.other)
+    tokens = world.token.call("balanceOf", world.trainer)
+    world.commit(steps)
+    assert world.view("candidate", steps.candidate) == {
+        **before,
+        "poster": world.trainer.lower(),
+        "bonded": False,
+    }
+    # D-5: neither its place nor a clock moves, one bond has come back, none was taken
+    assert world.court.call("classify", dispute, steps.candidate) == clock
+    assert world.court.call("candidates_of", steps.position, 0) == steps.candidate
+    position = world.view("position", steps.position)
+    assert (position["standing"], position["candidates"], position["covered"]) == (2, 2, True)
+    assert world.credit(world.other) == world.money.defence_bond
+    assert world.token.call("balanceOf", world.trainer) == tokens
+    # once: the next one of the trainer's side takes a bond, and what stands under one stays its poster's
+    refused_commit(world, "court: candidate exists", steps)
+    refused_commit(world, "court: candidate exists", world.steps(update, tag="false"))
+    world.refused("court: no defence bond held", "free", steps.candidate)
 
 
-def test_all_eight_places_are_free_once_the_covered_candidate_stands(world: CourtWorld) -> None:
+def test_what_has_fallen_or_is_covered_is_not_taken_over(world: CourtWorld) -> None:
     update = world.post()
     world.dispute(update)
-    for i in range(8):
+    own = world.steps(update, tag="own")
+    world.commit(own)
+    world.commit(world.steps(update), sender=world.other)
+    # the cover is used, so the trainer takes over nothing more
+    refused_commit(world, "court: candidate exists", world.steps(update))
+    refused_commit(world, "court: candidate exists", own, sender=world.other)
+
+
+def test_a_fallen_root_is_not_taken_over(world: CourtWorld) -> None:
+    update = world.post()
+    dispute = world.dispute(update)
+    steps = world.steps(update)
+    world.commit(steps, sender=world.other)
+    position = world.select_step(dispute, steps, 2)
+    nodes = world.nodes(steps, 2)
+    world.commit(nodes, sender=world.other)
+    world.select_leaf(dispute, nodes, 0)
+    world.at(world.court.call("classify", dispute, nodes.candidate)[1] + world.clocks.reserve + 1)
+    world.court.call("silence", dispute, nodes.candidate)
+    assert world.view("position", position)["standing"] == 0
+    if world.now <= world.view("position", position)["ends_at"]:
+        refused_commit(world, "court: candidate exists", nodes)
+    else:
+        refused_commit(world, "court: posting period is over", nodes)
+
+
+def test_one_place_of_1023_is_kept_for_the_covered_candidate(world: CourtWorld) -> None:
+    update = world.post()
+    world.dispute(update)
+    for i in range(MOST_CANDIDATES - 1):
+        world.commit(world.steps(update, tag=i), sender=world.second)
+    full = world.steps(update, tag=MOST_CANDIDATES)
+    refused_commit(world, "court: no place left", full, sender=world.second)
+    world.commit(world.steps(update, tag="own"))
+    refused_commit(world, "court: no place left", full)
+    position = world.view("position", full.position)
+    assert (position["candidates"], position["standing"]) == (MOST_CANDIDATES, MOST_CANDIDATES)
+    last = world.steps(update, tag="own").candidate
+    assert world.court.call("candidates_of", full.position, MOST_CANDIDATES - 1) == last
+    assert world.court.call("candidates_of", full.position, MOST_CANDIDATES) == bytes(32)
+
+
+def test_all_places_are_free_once_the_covered_candidate_stands(world: CourtWorld) -> None:
+    update = world.post()
+    world.dispute(update)
+    for i in range(MOST_CANDIDATES):
         world.commit(world.steps(update, tag=i))
-    refused_commit(world, "court: no place left", world.steps(update, tag=8))
+    refused_commit(world, "court: no place left", world.steps(update, tag=MOST_CANDIDATES))
 
 
 @pytest.mark.parametrize(("late", "accepted"), [(-1, True), (0, True), (1, False)])
@@ -173,11 +224,11 @@ def test_the_end_points_of_steps_are_the_segments(world: CourtWorld) -> None:
     refused_commit(world, "court: wrong last end point", with_leaves(*leaves[:3], made_up(3)))
     refused_commit(world, "court: wrong number of children", replace(steps, fanout=2))
     refused_commit(world, "court: accumulator not asked for", replace(steps, accumulator=ACCUMULATOR))
-    position, children, first, last, empty, zero = steps.arguments()
+    position, children, first, last, empty = steps.arguments()
     for path in ([], [*first, made_up(1)], last):
-        arguments = position, children, path, last, empty, zero
+        arguments = position, children, path, last, empty
         world.refused("court: wrong first end point", "commit", *arguments, sender=world.trainer)
-        arguments = position, children, first, path if path != last else first, empty, zero
+        arguments = position, children, first, path if path != last else first, empty
         world.refused("court: wrong last end point", "commit", *arguments, sender=world.trainer)
 
 
@@ -244,7 +295,7 @@ def test_nothing_is_posted_below_what_fell_or_for_an_update_that_is_gone(world: 
     world.court.call("settle", nodes.position)
     assert world.view("candidate", steps.candidate)["status"] == FALLEN
     assert not world.board.call("is_live", update)
-    refused_commit(world, "court: posting period is over", steps)
+    refused_commit(world, "court: update is not live", steps)
 
     # an update that fell at one segment takes no candidate at another one
     later = world.post(2)

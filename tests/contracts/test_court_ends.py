@@ -11,7 +11,6 @@ from tests.support.court import (
     FALLEN,
     LOST,
     OPEN,
-    SCHEDULED_GAS,
     STANDING,
     Commitment,
     CourtWorld,
@@ -68,7 +67,7 @@ def statuses(world: CourtWorld, *disputes: bytes) -> list[int]:
 
 
 def refund(world: CourtWorld) -> int:
-    return world.money.gas_price * SCHEDULED_GAS
+    return world.money.gas_price * world.money.scheduled_gas
 
 
 def burned(world: CourtWorld, bond: int) -> int:
@@ -129,7 +128,7 @@ def test_silence_fells_for_the_claimant(world: CourtWorld) -> None:
     world.select(early, steps, steps.tree, 1, 1, sender=world.other)
     world.reveal(steps.tree, 1, 1)
     world.court.call("select_step", *world.step_arguments(early, steps, 2), sender=world.other)
-    world.wait(world.clocks.response + world.clocks.reserve + 1)
+    world.wait(world.clocks.allowance + world.clocks.response + world.clocks.reserve + 1)
     world.court.call("silence", dispute, steps.candidate, sender=world.third)
     # the earlier reservation is on the path: it is credited, and its own branch is closed
     assert world.view("position", steps.position)["credit"] == early
@@ -138,6 +137,75 @@ def test_silence_fells_for_the_claimant(world: CourtWorld) -> None:
     world.at(end_of(world, steps.position) + 1)
     world.court.call("settle", steps.position)
     assert statuses(world, early, dispute) == [CLOSED, OPEN]
+
+
+def test_a_challenger_that_loses_below_its_own_candidate_pays_the_trainer_all_the_same(
+    world: CourtWorld,
+) -> None:
+    """D-15, D-20: the candidate it loses under may be its own, at any level."""
+    update, dispute, _ = opened(world)
+    own = world.steps(update, tag="own")
+    world.commit(own, sender=world.watcher)
+    world.select_step(dispute, own, 2)
+    nodes = tensor_nodes(world, own, 2)
+    world.commit(nodes, sender=world.watcher)
+    to_tensor(world, dispute, nodes)
+    world.judge(dispute, nodes.candidate, False)
+    prize = refund(world) + world.money.bounty
+    assert (world.credit(world.trainer), world.credit(world.watcher)) == (prize, 0)
+
+
+def test_without_the_trainer_whoever_posted_the_states_above_is_paid(world: CourtWorld) -> None:
+    """D-15: the candidate below, where the dispute is lost, is somebody else's."""
+    update = world.post()
+    dispute, steps = world.dispute(update), world.steps(update)
+    world.commit(steps, sender=world.second)
+    world.select_step(dispute, steps, 2)
+    nodes = tensor_nodes(world, steps, 2)
+    world.commit(nodes, sender=world.other)
+    to_tensor(world, dispute, nodes)
+    world.judge(dispute, nodes.candidate, False)
+    prize = refund(world) + world.money.bounty
+    assert [world.credit(who) for who in (world.second, world.other, world.trainer)] == [prize, 0, 0]
+
+
+def test_a_covered_candidate_that_fell_earns_its_trainer_nothing(world: CourtWorld) -> None:
+    update, dispute, wrong = opened(world)
+    helper = world.steps(update, tag="helper")
+    world.commit(helper, sender=world.second)
+    for candidate in (wrong, helper):
+        world.select_step(dispute, candidate, 2)
+    nodes = tensor_nodes(world, helper, 2)
+    world.commit(nodes, sender=world.second)
+    world.at(end_of(world, world.nodes(wrong, 2).position) + 1)
+    world.court.call("settle", world.nodes(wrong, 2).position)
+    assert world.view("candidate", wrong.candidate)["status"] == FALLEN
+    world.wait(1000)
+    world.court.call("timeout", dispute, nodes.candidate, sender=world.other)
+    prize = refund(world) + world.money.bounty
+    assert (world.credit(world.trainer), world.credit(world.second)) == (0, prize)
+
+
+def test_a_lost_defence_bond_pays_the_credited_and_then_the_feller(world: CourtWorld) -> None:
+    """M-5: the earlier reservation is credited, another dispute brings the proof."""
+    update = world.post()
+    early = world.reserve(update, sender=world.other)
+    world.wait(1)
+    dispute = world.dispute(update)
+    world.open(update, sender=world.other)
+    steps = world.steps(update)
+    world.commit(steps, sender=world.second)
+    world.select_step(early, steps, 2, sender=world.other)
+    world.select_step(dispute, steps, 2)
+    nodes = tensor_nodes(world, steps, 2)
+    world.commit(nodes, sender=world.second)
+    to_tensor(world, dispute, nodes)
+    world.judge(dispute, nodes.candidate, True)
+    m = world.money
+    rest = m.defence_bond - burned(world, m.defence_bond) - refund(world)
+    assert world.credit(world.other) == refund(world)
+    assert world.credit(world.watcher) == min(refund(world), rest)
+    assert world.credit(world.requester) == rest - min(refund(world), rest)
 
 
 def test_a_fold_that_nobody_commits_fells_all_the_way_up(world: CourtWorld) -> None:
@@ -189,7 +257,7 @@ def test_a_settle_stops_where_another_candidate_stands(world: CourtWorld) -> Non
     assert world.open_disputes(update) == 0
 
 
-def test_a_proof_without_fault_loses_the_dispute_to_the_poster(world: CourtWorld) -> None:
+def test_a_proof_without_fault_loses_the_dispute_to_the_trainer(world: CourtWorld) -> None:
     update, dispute, steps = opened(world)
     world.select_step(dispute, steps, 2)
     world.court.call("delegate", world.second, True, sender=world.trainer)
@@ -202,7 +270,7 @@ def test_a_proof_without_fault_loses_the_dispute_to_the_poster(world: CourtWorld
     assert world.open_disputes(update) == 0
     m = world.money
     prize = refund(world) + m.bounty
-    assert world.credit(world.second) == prize
+    assert (world.credit(world.trainer), world.credit(world.second)) == (prize, 0)
     assert world.credit(BURN) == burned(world, m.challenge_bond)
     assert world.credit(world.requester) == m.challenge_bond - burned(world, m.challenge_bond) - prize
     assert world.free_tokens() == held - m.challenge_bond
@@ -365,22 +433,21 @@ def test_a_claimant_that_has_lost_is_paid_as_such_and_not_counted_as_open(world:
 
 def test_the_challenger_plays_every_candidate_of_a_position(world: CourtWorld) -> None:
     update = world.post()
-    world.board.call("release", world.job, sender=world.trainer)
-    later = world.post(1, sender=world.second)
     dispute = world.dispute(update)
     own, helper = world.steps(update), world.steps(update, tag="helper")
     world.commit(own)
-    world.commit(helper, sender=world.second, as_update=later)
+    world.commit(helper, sender=world.second)
     for candidate in (own, helper):
         assert world.status(dispute, candidate.candidate) == CHALLENGER
         world.select_step(dispute, candidate, 2)
     # each in a branch of its own: the helper answers, the trainer does not
     nodes = tensor_nodes(world, helper, 2)
-    world.commit(nodes, sender=world.second, as_update=later)
+    world.commit(nodes, sender=world.second)
     to_tensor(world, dispute, nodes)
     world.judge(dispute, nodes.candidate, False)
     m = world.money
-    assert world.credit(world.second) == refund(world) + m.bounty
+    # D-15: while the trainer's candidate stands, it is the trainer whom the challenger pays
+    assert (world.credit(world.trainer), world.credit(world.second)) == (refund(world) + m.bounty, 0)
     assert statuses(world, dispute) == [LOST]
     # the trainer's silence still costs it its candidate, not the update, which the helper has saved
     position = world.nodes(own, 2).position
@@ -426,6 +493,5 @@ def test_after_a_fall_the_job_goes_on_with_disputes_of_its_own(world: CourtWorld
     world.commit(steps)
     assert world.status(dispute, steps.candidate) == CHALLENGER
     assert world.court.call("traces", again) == 1
-    world.refused("court: not reserved", "open", *world.open_arguments(update, salt=1))
     world.reserve(update, salt=1)
     world.refused("court: update is not live", "open", *world.open_arguments(update, salt=1))

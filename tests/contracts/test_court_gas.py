@@ -13,7 +13,7 @@ from protocol.numerics.accumulator import Accumulator, exact_word
 from tests.support.full_lists import full_dispute
 from tests.support.game import NEW_MODEL, challenger, defender, one_word, table, with_accumulators
 from tests.support.gas_evm import GasEvm
-from tests.support.lockstep import SCHEDULED_GAS, START, Contracts, Lockstep
+from tests.support.lockstep import GOVERNOR, SCHEDULED_GAS, START, Contracts, Lockstep
 from tests.support.programs import floats
 
 LIMIT = 5_000_000
@@ -68,7 +68,8 @@ def replayed(contracts: Contracts) -> list[int]:
     board = evm.deploy("JobBoard", token.address, SCHEDULED_GAS)
     verifier = evm.deploy_judge("StepVerifier")
     court = evm.deploy("Court", board.address, verifier.address)
-    board.call("bind", court.address)
+    availability = evm.deploy("Availability", board.address)
+    board.call("bind", court.address, availability.address, GOVERNOR)
     assert court.address == contracts.court.address
     gas = []
     for evm.timestamp, sender, to, data in contracts.tape:

@@ -16,7 +16,7 @@ from protocol.errors import RefusedError
 from protocol.game import moves as m
 from protocol.game.ids import Kind
 from protocol.numerics.accumulator import Accumulator
-from tests.support.game import OTHER, TRAINER, WATCHER, Table, challenger, defender
+from tests.support.game import TRAINER, WATCHER, Table, challenger, defender
 from tests.support.training import training, wrong_word
 
 JUNK = bytes([7]) * 32
@@ -46,8 +46,8 @@ def altered_lists(move: m.Move, name: str, reason: str, longer: str | None = Non
 
 
 def of_open(move: m.Open) -> Altered:
-    for changes in ({"update": JUNK}, {"segment": move.segment + 1}, {"salt": JUNK}):
-        yield replace(move, **changes), "court: not reserved"
+    yield replace(move, update=JUNK), "court: update is not live"
+    yield replace(move, segment=move.segment + 1), "court: not a segment of it"
     for end in ("first", "last"):
         reason = f"court: {end} state not in history"
         yield replace(move, **{end: JUNK}), reason  # type: ignore[arg-type]
@@ -58,8 +58,6 @@ def of_open(move: m.Open) -> Altered:
 def of_commit(at: Table, move: m.Commit) -> Altered:
     here, geometry = at.model.position(move.position), at.job.geometry
     yield replace(move, position=JUNK), "court: no such position"
-    yield replace(move, as_update=JUNK), "court: not a live descendant"
-    yield replace(move, as_update=here.update), "court: not a live descendant"
     yield replace(move, children=move.children[:-1]), "court: wrong number of children"
     yield replace(move, children=move.children * 2), "court: wrong number of children"
     last = {Kind.STEPS: geometry.steps_of(0), Kind.NODES: geometry.n_nodes, Kind.FOLD: here.ranges}[here.kind]
@@ -134,10 +132,8 @@ def wrongs(at: Table, sender: bytes, move: m.Move) -> Iterator[Wrong]:
     found: list[tuple[m.Move, str]] = []
     if isinstance(move, m.Open):
         found += of_open(move)
-        yield OTHER, move, "court: not reserved"
     elif isinstance(move, m.Commit):
         found += of_commit(at, move)
-        yield OTHER, move, "court: not the trainer's side"
     elif isinstance(move, m.Select | m.SelectStep | m.SelectWord):
         found += of_word(move) if isinstance(move, m.SelectWord) else of_select(move)
         found += out_of_place(move, at.model.branch(move.dispute, move.candidate).cursor.kind)

@@ -14,8 +14,8 @@ from protocol.errors import RefusedError
 from protocol.game.reasons import REASONS, explained, table
 
 ROOT = CONTRACTS.parent
-REASON = re.compile(r'"((?:board|court|verifier|merkle|accumulator|functions|scalar|erc20): [^"]+)"')
-LISTS = {"reasons_board.py", "reasons_court.py", "reasons_proofs.py"}
+REASON = re.compile(r'"((?:board|court|verifier|availability|merkle|accumulator|functions|scalar|erc20): [^"]+)"')
+LISTS = {"reasons_availability.py", "reasons_board.py", "reasons_court.py", "reasons_proofs.py"}
 TOKENS = "erc20: "
 NEVER_MET = {"board: update exists"}
 """The number of falls is part of an update's id, so none is ever posted twice (U-4)."""
@@ -58,13 +58,14 @@ def test_the_model_gives_every_reason_of_court_and_board_that_a_move_can_meet() 
     model = given_in(
         [*(ROOT / "protocol" / "game").glob("model*.py"), ROOT / "protocol" / "program" / "leaf.py"]
     )
-    listed = {reason for reason in REASONS if reason.startswith(("court: ", "board: "))}
+    listed = {reason for reason in REASONS if reason.startswith(("availability: ", "court: ", "board: "))}
     assert listed - model == {
         "board: no token",
         "board: not the deployer",
-        "board: court is bound",
+        "board: is bound",
         "board: no court",
         "board: not the court",
+        "board: not availability",
         "board: update is not live",
         "board: final",
         "board: token moved another amount",

@@ -20,7 +20,7 @@ from tests.support.evm import FastEvm, Handle, Reverted, storage_slot
 from tests.support.game import NEW_MODEL, table
 from tests.support.hostile import NOBODY, ZERO_ADDRESS, Hostile, decoded, functions
 from tests.support.lockstep import Lockstep
-from tests.support.onchain import SCHEDULED_GAS, START
+from tests.support.onchain import GOVERNOR, SCHEDULED_GAS, START
 from tests.support.walk import Walk, traces_of
 
 WALKS: Final = (4, 7)
@@ -57,8 +57,9 @@ class Attack:
         board = self.evm.deploy("JobBoard", token.address, SCHEDULED_GAS)
         verifier = self.evm.deploy_judge("StepVerifier")
         court = self.evm.deploy("Court", board.address, verifier.address)
-        board.call("bind", court.address)
-        self.contracts = {handle.address: handle for handle in (token, board, verifier, court)}
+        availability = self.evm.deploy("Availability", board.address)
+        board.call("bind", court.address, availability.address, GOVERNOR)
+        self.contracts = {handle.address: handle for handle in (token, board, verifier, court, availability)}
 
     def play(self, tape: list[tuple[int, str, str, bytes]]) -> None:
         senders = sorted({sender for _, sender, _, _ in tape})

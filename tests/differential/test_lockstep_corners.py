@@ -16,6 +16,7 @@ from protocol.game.view import Turn
 from tests.support.game import (
     NEW_MODEL,
     OTHER,
+    PURSE,
     REQUESTER,
     TRAINER,
     WATCHER,
@@ -92,7 +93,6 @@ def test_a_copied_reservation_can_be_taken_back_though_its_digest_was_opened() -
     for party in (WATCHER, OTHER):
         at.send(party, m.Reserve(job=at.job.job_id, digest=digest(update, 0)))
     at.send(WATCHER, opening(at, update, 0))
-    assert refused(at, OTHER, opening(at, update, 0)) == "court: not reserved"
     at.model.advance(at.job.clocks.opening + 1)
     cancel = m.CancelReservation(digest=digest(update, 0))
     assert refused(at, WATCHER, cancel) == "court: reservation was opened"
@@ -115,18 +115,24 @@ def test_an_update_that_became_final_does_not_fall_though_nobody_recorded_it() -
     at.send(OTHER, m.Finalise(job=at.job.job_id))
 
 
-def test_who_speaks_for_a_descendant_must_be_its_side() -> None:
+def test_a_root_under_a_bond_is_taken_over_by_the_trainers_side_alone_and_once() -> None:
+    """D-5: the bond comes back, and no clock moves."""
     at = table()
     at.post(at.truth, segments=1)
-    at.send(TRAINER, m.Release(job=at.job.job_id))
-    on_top = at.post(at.truth, segments=1, sender=OTHER)
     at.play([challenger(at, at.openings(one_word(3, 2, 65)))], until=at.model.now())
-    [(_, move)] = defender(at, at.truth, address=OTHER)(at.model)
+    [(_, move)] = defender(at, at.truth)(at.model)
     assert isinstance(move, m.Commit)
-    assert move.as_update == on_top
-    assert refused(at, WATCHER, move) == "court: not the descendant's side"
-    at.send(OTHER, m.Delegate(who=WATCHER, allowed=True))
+    at.send(OTHER, move)
+    at.model.advance(30)
+    assert refused(at, WATCHER, move) == refused(at, OTHER, move) == "court: candidate exists"
+    before = at.model.candidate(at.model.candidates(move.position)[0].candidate)
+    at.send(TRAINER, m.Delegate(who=WATCHER, allowed=True))
     at.send(WATCHER, move)
+    [after] = at.model.candidates(move.position)
+    assert after == replace(before, poster=WATCHER, bonded=False)
+    assert at.model.tokens_of(OTHER) == PURSE
+    assert refused(at, TRAINER, move) == "court: candidate exists"
+    assert refused(at, OTHER, m.Free(candidate=after.candidate)) == "court: no defence bond held"
 
 
 def test_a_step_is_selected_at_the_last_level_only() -> None:

@@ -17,14 +17,13 @@ from gavel.scenarios.plays import ACCUSING, CHEATING, ENDING, STEP, all_scenario
 from gavel.scenarios.scenario import Scenario
 from gavel.scenarios.stage import REQUESTER, SECOND, TRAINER, WATCHER, Stage, new_chain
 from gavel.scenarios.table import table
-from protocol.chain.deployment import SCHEDULED_GAS
 from protocol.errors import MismatchError, UsageError
 from protocol.game.ids import Kind
 from protocol.job import load_preset
 
 TABLE = Path(__file__).resolve().parents[2] / "specs" / "outcomes.md"
 MONEY = load_preset("minimal").money
-REFUND = MONEY.gas_price * SCHEDULED_GAS
+REFUND = MONEY.gas_price * MONEY.scheduled_gas
 SEGMENTS = 4
 POSTED = 2
 """Segments up to that of STEP."""
@@ -88,7 +87,7 @@ def test_every_kind_of_leaf_decides_somewhere() -> None:
 
 def test_who_copies_an_opening_gets_nothing_for_it() -> None:
     outcome = played("copied-opening")
-    assert outcome.refused == ("court: not reserved",)
+    assert outcome.refused == ()
     assert outcome.disputes == ("closed", "lost")
     assert outcome.changes[SECOND] == -MONEY.challenge_bond
 

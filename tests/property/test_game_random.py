@@ -335,7 +335,7 @@ def topple(model: Model) -> None:
 
 
 def crowded(model: Model) -> None:
-    next(iter(model.court.positions.values())).candidates *= 9
+    next(iter(model.court.positions.values())).candidates *= 1024
 
 
 def outlive(model: Model) -> None:

@@ -29,7 +29,7 @@ def refuses(reason: str) -> Any:
 
 @dataclass
 class BoardWorld:
-    """Board, token, and people; ``court`` is an account that plays the court."""
+    """Board, token, and people; ``court`` and ``availability`` are accounts that play those contracts."""
 
     evm: FastEvm = field(default_factory=FastEvm)
     token: Handle = field(init=False)
@@ -40,11 +40,13 @@ class BoardWorld:
     court: str = FastEvm.account(4)
     watcher: str = FastEvm.account(5)
     deployer: str = FastEvm.account(6)
+    availability: str = FastEvm.account(7)
+    governor: str = FastEvm.account(8)
 
     def __post_init__(self) -> None:
         self.token = self.evm.deploy("OddToken")
         self.board = self.evm.deploy("JobBoard", self.token.address, SCHEDULED_GAS, sender=self.deployer)
-        self.board.call("bind", self.court, sender=self.deployer)
+        self.board.call("bind", self.court, self.availability, self.governor, sender=self.deployer)
         for who in self.people:
             self.token.call("mint", who, RICH)
             self.token.call("approve", self.board.address, 2**255, sender=who)
@@ -110,4 +112,6 @@ class BoardWorld:
 
     def credits(self) -> int:
         """Credits of everybody, burned ones included."""
-        return sum(self.credit(who) for who in (*self.people, self.court, self.deployer, BURN))
+        return sum(
+            self.credit(who) for who in (*self.people, self.court, self.availability, self.deployer, BURN)
+        )

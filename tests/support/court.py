@@ -14,13 +14,13 @@ from typing import Any, Final
 
 import pytest
 
-from protocol.commitments.tree import ZERO, Tree, height
+from protocol.commitments.tree import ZERO, Tree, height, list_levels
 from protocol.game.ids import Kind, candidate_id, dispute_id, position_id
 from protocol.job import Geometry, Job, load_preset
 from tests.support.evm import FastEvm, Handle, Reverted
 
 SCHEDULED_GAS: Final = 5_000_000
-RICH: Final = 10**12
+RICH: Final = 10**15
 NODES, SLOTS, TENSOR_HEIGHT, STRIDE, STEPS = 3, 2, 2, 3, 20
 RANGES, FOLD, WORD = 5, 1, 0x3F800000
 ACCUMULATOR: Final = b"\x01" + bytes(96)
@@ -56,13 +56,13 @@ class Commitment:
         """Id of the candidate."""
         return candidate_id(self.position, self.tree.root)
 
-    def arguments(self, as_update: bytes = ZERO) -> tuple[Any, ...]:
+    def arguments(self) -> tuple[Any, ...]:
         """Of `commit`."""
-        top, levels = self.tree.height, min(self.fanout, self.tree.height)
+        top, levels = self.tree.height, list_levels(self.tree.height, self.fanout)
         first = [] if self.kind == Kind.NODES else self.tree.path_between(0, 0, top - levels)
         last = self.tree.path_between(0, self.last, top - levels)
         children = self.tree.children(top, 0, levels)
-        return self.position, children, first, last, self.accumulator, as_update
+        return self.position, children, first, last, self.accumulator
 
 
 def pages(tag: object, *, absent: Sequence[int] = ()) -> list[bytes]:
@@ -88,6 +88,8 @@ class CourtWorld:
     other: str = FastEvm.account(5)
     third: str = FastEvm.account(6)
     deployer: str = FastEvm.account(7)
+    availability: str = FastEvm.account(8)
+    governor: str = FastEvm.account(9)
 
     def __post_init__(self) -> None:
         self.token = self.evm.deploy("OddToken")
@@ -96,7 +98,7 @@ class CourtWorld:
         )
         self.verifier = self.evm.deploy("VerifierMock")
         self.court = self.evm.deploy("Court", self.board.address, self.verifier.address)
-        self.board.call("bind", self.court.address, sender=self.deployer)
+        self.board.call("bind", self.court.address, self.availability, self.governor, sender=self.deployer)
         self.verifier.call("set_fold", FOLD, RANGES, WORD)
         for who in self.people:
             self.token.call("mint", who, RICH)
@@ -245,9 +247,9 @@ class CourtWorld:
             accumulator=ACCUMULATOR,
         )
 
-    def commit(self, what: Commitment, *, sender: str | None = None, as_update: bytes = ZERO) -> bytes:
+    def commit(self, what: Commitment, *, sender: str | None = None) -> bytes:
         """Post a candidate; returns its id."""
-        arguments = what.arguments(as_update)
+        arguments = what.arguments()
         return bytes(self.court.call("commit", *arguments, sender=sender or self.trainer))
 
     # ---------------------------------------------------------------- moves

@@ -19,13 +19,14 @@ from dataclasses import astuple
 from typing import Any, Final
 
 from protocol.errors import RefusedError
+from protocol.game import demand_moves as d
 from protocol.game import moves as m
-from protocol.game.ids import NO_UPDATE, PAGE_LEVELS, Kind
+from protocol.game.ids import PAGE_LEVELS, Kind
 from protocol.game.model import Model
 from protocol.game.model_board import BURN
 from protocol.game.view import DisputeStatus, Turn
 from tests.support.evm import Event, Handle, Reverted
-from tests.support.onchain import SCHEDULED_GAS, START, Contracts, words
+from tests.support.onchain import GOVERNOR, SCHEDULED_GAS, START, Contracts, words
 
 _TURNS: Final = {
     Turn.DEFENDER: 1,
@@ -57,18 +58,21 @@ class Differences:
         (m.Post, "states"): 63,
         (m.Open, "first_path"): 6,
         (m.Open, "last_path"): 6,
-        (m.Commit, "children"): 256,
+        (m.Commit, "children"): 1024,
         (m.Commit, "first_path"): 32,
         (m.Commit, "last_path"): 32,
         (m.Commit, "accumulator"): 97,
-        (m.Reveal, "children"): 256,
+        (m.Reveal, "children"): 1024,
         (m.RevealPage, "page"): 256,
-        (m.Select, "path"): 8,
-        (m.SelectStep, "path"): 8,
+        (m.Select, "path"): 10,
+        (m.SelectStep, "path"): 10,
         (m.SelectStep, "before_path"): 32,
         (m.SelectWord, "page"): 256,
         (m.SelectWord, "opening"): 2048,
         (m.Prove, "witness"): 98_304,
+        (d.Answer, "page"): 256,
+        (d.Answer, "page_path"): 26,
+        (d.Answer, "slot_path"): 32,
     }
     """Longer arguments never reach the contracts' own checks: decoding refuses them without a reason, where
     the model refuses with one.
@@ -78,7 +82,7 @@ class Differences:
     """In a fold's cursor the court names the node, which the model reads from the position (D-7)."""
 
 
-def _beyond_bounds(move: m.Move) -> bool:
+def _beyond_bounds(move: m.Move | d.DemandMove) -> bool:
     bounds = ((name, bound) for (kind, name), bound in Differences.BOUNDS.items() if kind is type(move))
     return any(len(getattr(move, name)) > bound for name, bound in bounds)
 
@@ -100,6 +104,7 @@ class Lockstep(Model):
             chain_id=1,
             scheduled_gas=SCHEDULED_GAS,
             now=START,
+            governor=bytes.fromhex(GOVERNOR[2:]),
         )
         self.accepted: Counter[str] = Counter()
         self.refused: Counter[tuple[str, str]] = Counter()
@@ -126,7 +131,7 @@ class Lockstep(Model):
             setattr(twin, name, copy.deepcopy(value, memo))
         return twin
 
-    def apply(self, sender: bytes, move: m.Move) -> Any:
+    def apply(self, sender: bytes, move: m.Move | d.DemandMove) -> Any:
         """Make a move on both sides.
 
         Raises:
@@ -159,13 +164,13 @@ class Lockstep(Model):
             raise RefusedError(reason)
         return modelled
 
-    def _on_model(self, sender: bytes, move: m.Move) -> tuple[Any, str | None]:
+    def _on_model(self, sender: bytes, move: m.Move | d.DemandMove) -> tuple[Any, str | None]:
         try:
             return super().apply(sender, move), None
         except RefusedError as error:
             return None, error.reason
 
-    def _on_chain(self, sender: bytes, move: m.Move) -> tuple[Any, str | None, list[Event]]:
+    def _on_chain(self, sender: bytes, move: m.Move | d.DemandMove) -> tuple[Any, str | None, list[Event]]:
         self.contracts.evm.timestamp = self.now()
         try:
             found, events = self.contracts.send(sender, move)
@@ -173,7 +178,7 @@ class Lockstep(Model):
             return None, error.reason, []
         return found, None, events
 
-    def _record(self, move: m.Move) -> None:
+    def _record(self, move: m.Move | d.DemandMove) -> None:
         """Keep which updates the board has recorded as final: it says so only once told (U-6)."""
         if isinstance(move, m.Finalise | m.Refund) and move.job in self.board.jobs:
             self._recorded[move.job] = self.board.final_length(move.job)
@@ -207,6 +212,8 @@ class Lockstep(Model):
             for dispute in self.court.disputes:
                 self._compare_branch(dispute, candidate)
         self._compare_reveals()
+        for demand in self._logged.demanded:
+            self._compare_demand(demand)
         self._logged.compare(self)
 
     def _view(self, handle: Handle, function: str, args: tuple[int | bytes, ...], expected: bytes) -> None:
@@ -243,14 +250,28 @@ class Lockstep(Model):
     def _compare_update(self, update: bytes) -> None:
         u, board = self.board.updates[update], self.contracts.board
         info = words(u.job, u.parent, u.trainer, u.index, u.first_segment, len(u.states), u.history_root)
-        info += words(u.states[-1], u.deadline, u.open_disputes, u.settled, u.moot_share)
+        info += words(u.states[-1], u.deadline, u.open_disputes, u.settled, u.moot_share, u.open_demands)
         self._view(board, "update_info", (update,), info)
         self._view(board, "is_live", (update,), words(self.board.is_live(update)))
         self._view(board, "fallen", (update,), words(u.fallen))
         status = self.update(update).status.value.encode()
+        made = self.availability.made.get(update, 0)
+        self._view(self.contracts.availability, "made", (update,), words(made))
+        listed = self.contracts.read(self.contracts.availability, "open_demands", update)[64:]
+        found = sorted(listed[at : at + 32] for at in range(0, len(listed), 32))
+        _same("open demands", sorted(self.availability.open_demands(update)), found)
         text = words(32, len(status)) + status.ljust(32, b"\0")
         self._view(board, "update_status", (update,), text)
         self._view(self.contracts.court, "traces", (update,), words(self.court.traces.get(update, 0)))
+
+    def _compare_demand(self, demand: bytes) -> None:
+        known = self.availability.demands.get(demand)
+        info = bytes(7 * 32)
+        if known is not None:
+            info = words(known.update, known.asker, known.slot, known.page, known.due, known.fee)
+            # Its place in the list is the contract's own affair.
+            info += self.contracts.read(self.contracts.availability, "demand_info", demand)[6 * 32 :]
+        self._view(self.contracts.availability, "demand_info", (demand,), info)
 
     def _compare_dispute(self, dispute: bytes) -> None:
         d = self.court.disputes[dispute]
@@ -265,10 +286,12 @@ class Lockstep(Model):
         last = words(p.word | p.fold << 64 | p.ranges << 128) if folding else p.last
         standing = sum(not self.court.candidates[c].fallen for c in p.candidates)
         record = words(p.kind, p.parent, p.a, p.b, p.first, last, p.demanded_at, p.ends_at, p.allowance)
-        record += words(p.reserve, standing, len(p.candidates), p.own_posted, p.claimant, p.credit or 0)
+        record += words(
+            p.reserve, standing, len(p.candidates), p.covered is not None, p.claimant, p.credit or 0
+        )
         self._view(court, "position", (position,), record)
         self._view(court, "position_id", (p.parent, p.kind, p.a, p.b), position)
-        for place, candidate in enumerate([*p.candidates, NO_UPDATE]):
+        for place, candidate in enumerate([*p.candidates, bytes(32)]):
             self._view(court, "candidates_of", (position, place), candidate)
 
     def _compare_candidate(self, candidate: bytes) -> None:
@@ -330,6 +353,7 @@ class Logged:
 
     def __init__(self) -> None:
         self.demands: dict[bytes, list[bytes]] = {}
+        self.demanded: set[bytes] = set()
         self.children: dict[tuple[bytes, int], tuple[bytes, ...]] = {}
         self.pages: dict[bytes, bytes] = {}
         self.states: dict[bytes, tuple[bytes, ...]] = {}
@@ -341,6 +365,8 @@ class Logged:
             match event.name:
                 case "Demanded":
                     self.demands.setdefault(args["dispute"], []).append(args["position"])
+                case "PageDemanded":
+                    self.demanded.add(args["demand"])
                 case "Revealed":
                     self.children[args["hash"], args["levels"]] = tuple(args["children"])
                 case "PageRevealed":

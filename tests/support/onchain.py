@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any, Final, get_args
 
+from protocol.game import demand_moves as d
 from protocol.game import moves as m
 from protocol.job import Job
 from tests.support.evm import Event, FastEvm, Handle
 
 SCHEDULED_GAS: Final = 10_000_000
+GOVERNOR: Final = FastEvm.account(9)
 START: Final = 1_700_000_000
 
 _BOARD_MOVES: Final = get_args(m.BoardMove)
@@ -24,7 +26,7 @@ def words(*values: int | bytes) -> bytes:
 
 
 class Contracts:
-    """Token, board, verifier and court on an EVM of their own, bound to each other.
+    """Token, board, verifier, court and availability on an EVM of their own, bound to each other.
 
     Attributes:
         gas: of the last successful move, with 21,000 and calldata, without the floor price.
@@ -36,17 +38,18 @@ class Contracts:
         self.board = self.evm.deploy("JobBoard", self.token.address, SCHEDULED_GAS)
         self.verifier = self.evm.deploy_judge("StepVerifier")
         self.court = self.evm.deploy("Court", self.board.address, self.verifier.address)
-        self.board.call("bind", self.court.address)
+        self.availability = self.evm.deploy("Availability", self.board.address)
+        self.board.call("bind", self.court.address, self.availability.address, GOVERNOR)
         self.gas = 0
         self.tape: list[tuple[int, str, str, bytes]] = []
         self._selectors = {
             (handle.address, name.split("(")[0]): bytes.fromhex(selector[2:])
-            for handle in (self.token, self.board, self.court)
+            for handle in (self.token, self.board, self.court, self.availability)
             for name, selector in handle.artifact.method_identifiers.items()
         }
 
-    def send(self, sender: bytes, move: m.Move) -> tuple[Any, list[Event]]:
-        """Make a move; returns what the function returns, and the court's and board's events.
+    def send(self, sender: bytes, move: m.Move | d.DemandMove) -> tuple[Any, list[Event]]:
+        """Make a move; returns what the function returns, and the events of court, board and availability.
 
         Raises:
             Reverted: the contracts refuse.
@@ -54,6 +57,8 @@ class Contracts:
         function = re.sub(r"(?<!^)(?=[A-Z])", "_", type(move).__name__).lower()
         args = [_argument(getattr(move, field.name)) for field in fields(move)]
         target = self.board if isinstance(move, _BOARD_MOVES) else self.court
+        if isinstance(move, d.DemandMove):
+            target = self.availability
         if isinstance(move, m.Prove):
             target, args = self.verifier, [self.court.address, *args]
         output, logs = self._keep("0x" + sender.hex(), target.address, target.encode(function, *args))
@@ -80,7 +85,7 @@ class Contracts:
         return output, logs
 
     def _decoded(self, log: Any) -> Iterable[Event]:
-        for handle in (self.court, self.board):
+        for handle in (self.court, self.board, self.availability):
             if log.address.lower() == handle.address.lower():
                 event = handle.event(log)
                 if event is not None:

@@ -305,7 +305,7 @@ class Walk:
     def _astray_in(self, dispute: bytes, candidate: bytes) -> Sent:
         """Any move of the branch's challenger, to any child of the cursor."""
         cursor = self.model.branch(dispute, candidate).cursor
-        levels = min(self.at.job.geometry.fanout_log2, cursor.height)
+        levels = self.at.job.geometry.levels(cursor.height)
         page = cursor.kind == Kind.PAGE
         children = None if page or not levels else self.model.children(cursor.hash, levels)
         index = self.random.randrange(1 << levels)

@@ -17,7 +17,7 @@ from protocol.errors import MalformedError, MismatchError
 
 ADDRESS = "0x5FbDB2315678afecb367f032d93F642f64180aa3"
 GOOD: dict[str, Any] = {
-    "format": "gavel deployment 1",
+    "format": "gavel deployment 2",
     "chain_id": 31337,
     "block": 0,
     **dict.fromkeys(NAMES, ADDRESS),

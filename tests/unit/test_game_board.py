@@ -89,18 +89,20 @@ GEOMETRY = [
     ("board: max_segments", {"max_segments": 64}),
     ("board: tensor height", {"tensor_height": 27}),
     ("board: fan-out or range", {"fanout_log2": 0}),
-    ("board: fan-out or range", {"fanout_log2": 9}),
+    ("board: fan-out or range", {"fanout_log2": 11}),
     ("board: fan-out or range", {"range_log2": 7}),
 ]
 CLOCKS = [("board: a clock is zero", {name: 0}) for name in ("window", "response", "opening", "lease")]
 MONEY = [
     ("board: burned share", {"burn_bps": 999}),
     ("board: burned share", {"burn_bps": 9001}),
-    ("board: update bond too small", {"update_bond": 37_624_999}),
-    ("board: challenge bond too small", {"challenge_bond": 37_624_999}),
-    ("board: defence bond too small", {"defence_bond": 25_124_999}),
+    ("board: update bond too small", {"update_bond": 40_124_999}),
+    ("board: challenge bond too small", {"challenge_bond": 40_124_999}),
+    ("board: defence bond too small", {"defence_bond": 27_624_999}),
     ("board: lease deposit too small", {"lease_deposit": 124_999}),
     ("board: no reward", {"reward": 0}),
+    ("board: scheduled gas", {"scheduled_gas": 9_999_999}),
+    ("board: scheduled gas", {"scheduled_gas": 1 << 32}),
     ("board: amount too large", {"reward": 1 << 128}),
 ]
 

@@ -51,6 +51,7 @@ def fresh(*honest: bytes) -> Table:
 
 TIMES = BranchTimes(
     posted_at=1000,
+    first_demand=900,
     demanded_at=900,
     allowance=30,
     response=60,
@@ -106,6 +107,12 @@ def test_the_first_move_under_a_commitment_leaves_time_to_build_the_trace(
 ) -> None:
     times = replace(TIMES, posted_at=posted_at, demanded_at=demanded_at, moved_at=None, revealed_at=posted_at)
     assert judge(max(posted_at, demanded_at), times).due == due
+
+
+@pytest.mark.parametrize(("first_demand", "due"), [(1900, 2060), (1970, 2060), (1971, 2061), (2000, 2090)])
+def test_a_reveal_is_due_no_earlier_than_the_trace_could_be_built(first_demand: int, due: int) -> None:
+    """D-12: whoever posts an honest root at once, and selects under it at once, hurries nobody."""
+    assert judge(2000, replace(TIMES, first_demand=first_demand)).due == due
 
 
 def test_allowance_grows_with_the_traces_up_to_four() -> None:
@@ -257,7 +264,7 @@ def check_open(model: Model, sender: bytes, move: m.Open) -> None:
     [reservation] = model.reservations(sender)
     cancel = m.CancelReservation(digest=reservation.digest)
     last = at_time(model, reservation.time + 120)
-    assert refused(last, sender, cancel) == "court: opening is not over"
+    assert refused(copy.deepcopy(last), sender, cancel) is None
     assert refused(last, sender, move) is None
     assert refused(last, sender, move) == "court: opened before"
     assert refused(at_time(last, last.now() + 1000), sender, cancel) == "court: reservation was opened"

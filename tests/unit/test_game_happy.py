@@ -18,7 +18,7 @@ def test_one_wrong_word_is_proven_settled_and_felled() -> None:
     [dispute] = at.model.disputes(update=update)
     assert dispute.status == DisputeStatus.CLOSED
     money = at.job.money
-    refund = money.gas_price * at.model.board.scheduled_gas
+    refund = money.gas_price * money.scheduled_gas
     gain = refund + money.bounty + money.tip
     assert at.model.tokens_of(WATCHER) == 10**12 + gain
     assert at.model.tokens_of(TRAINER) == 10**12 - money.update_bond

@@ -9,15 +9,17 @@ from functools import cache
 
 import pytest
 
+from protocol.commitments.tree import Tree
 from protocol.errors import RefusedError
 from protocol.game import moves as m
-from protocol.game.ids import Kind
+from protocol.game.ids import MOST_CANDIDATES, Kind
 from protocol.game.openings import Openings
 from protocol.game.view import DisputeStatus, UpdateStatus
 from tests.support.game import (
     OTHER,
     PURSE,
     REQUESTER,
+    STRIDE,
     TRAINER,
     WATCHER,
     Player,
@@ -34,6 +36,12 @@ from tests.support.game import (
 WORD = one_word(2, 2, 65)
 ELSE = one_word(1, 2, 7)
 """Another lie; a trace with it ends at another state than one with WORD."""
+
+
+def refused(at: Table, sender: bytes, move: m.Move) -> str:
+    with pytest.raises(RefusedError) as caught:
+        at.send(sender, move)
+    return caught.value.reason
 
 
 @cache
@@ -68,7 +76,7 @@ def test_two_honest_challengers_lose_nothing_and_the_earlier_reservation_is_cred
     watching = only(earlier, m.Open, m.Select, m.SelectStep)
     at.play([later, watching, defender(at, lie)], until=settled_by(at, update), while_=live(at, update))
     money, model = at.job.money, at.model
-    refund = money.gas_price * model.board.scheduled_gas
+    refund = money.gas_price * money.scheduled_gas
     assert at.decided() == {"word": 1, "settle": 1}
     assert {e.sender for e in at.moves(m.Prove, m.Settle)} == {OTHER}
     at.play([later, earlier], until=model.now())
@@ -97,7 +105,7 @@ def test_a_credit_whose_dispute_is_lost_goes_to_the_one_that_proved() -> None:
     assert (lost.challenger, lost.status) == (WATCHER, DisputeStatus.LOST)
     assert (won.challenger, won.status) == (OTHER, DisputeStatus.CLOSED)
     money = at.job.money
-    refund = money.gas_price * at.model.board.scheduled_gas
+    refund = money.gas_price * money.scheduled_gas
     assert at.model.tokens_of(OTHER) >= PURSE + refund + money.bounty
 
 
@@ -168,37 +176,49 @@ def test_every_further_candidate_of_a_liar_costs_it_a_defence_bond(count: int) -
     assert at.decided() == {"word": 1 + count, "settle": at.decided()["settle"]}
     money = at.job.money
     assert at.model.tokens_of(TRAINER) == PURSE - money.update_bond - count * money.defence_bond
-    refund = money.gas_price * at.model.board.scheduled_gas
+    refund = money.gas_price * money.scheduled_gas
     assert at.model.tokens_of(WATCHER) == PURSE + (1 + count) * refund + money.bounty + money.tip
 
 
-def test_a_position_holds_eight_candidates_and_keeps_a_place_for_the_covered_one() -> None:
+def test_a_position_holds_1023_candidates_and_keeps_a_place_for_the_covered_one() -> None:
     at = fresh(TRAINER)
     update = at.post(at.truth, segments=1)
-    at.send(TRAINER, m.Release(job=at.job.job_id))
-    on_top = at.post(at.truth, segments=1, sender=OTHER)
     confused = challenger(at, at.openings(WORD))
     at.play([confused], until=at.model.now() + 15)
     [dispute] = at.model.disputes()
     [steps] = at.model.demands(dispute.dispute)
-    posts = []
-    for i in range(8):
-        false = disguised(at, at.truth, 0, i)
-        [(_, move)] = only(defender(at, false, address=OTHER), m.Commit)(at.model)
-        assert isinstance(move, m.Commit)
-        assert (move.position, move.as_update) == (steps, on_top)
-        posts.append(move)
-    for move in posts[:7]:
-        at.send(OTHER, move)
-    with pytest.raises(RefusedError, match="court: no place left"):
-        at.send(OTHER, posts[7])
-    with pytest.raises(RefusedError, match="court: candidate exists"):
-        at.send(OTHER, posts[0])
-    at.play([only(defender(at, at.truth), m.Commit)], until=at.model.now())
-    assert [c.bonded for c in at.model.candidates(steps)] == [True] * 7 + [False]
-    # The honest trainer's candidate stands whatever becomes of the others.
-    at.play([confused, defender(at, at.truth)], until=at.model.now() + 2000)
-    assert at.model.update(update).status in (UpdateStatus.PENDING, UpdateStatus.FINAL)
+    [(_, own)] = defender(at, at.truth)(at.model)
+    assert isinstance(own, m.Commit)
+    at.model.mint(OTHER, 1022 * at.job.money.defence_bond)
+
+    def bogus(number: int) -> m.Commit:
+        # The first and the last state stay what is agreed; the right half is one node of the list.
+        tree = at.truth.steps_tree(0)
+        leaves = [tree.node(0, i) for i in range(1 << tree.height)]
+        leaves[1] = number.to_bytes(32)
+        false = Tree(leaves, tree.height)
+        below = tree.height - at.job.geometry.levels(tree.height)
+        return replace(
+            own,
+            children=tuple(false.children(tree.height, 0, at.job.geometry.levels(tree.height))),
+            first_path=tuple(false.path_between(0, 0, below)),
+            last_path=tuple(false.path_between(0, STRIDE, below)),
+        )
+
+    for number in range(1, MOST_CANDIDATES):
+        at.model.apply(OTHER, bogus(number))
+    assert refused(at, OTHER, bogus(MOST_CANDIDATES)) == "court: no place left"
+    assert refused(at, OTHER, bogus(1)) == "court: candidate exists"
+    at.send(TRAINER, own)
+    assert [c.bonded for c in at.model.candidates(steps)] == [True] * 1022 + [False]
+    assert refused(at, TRAINER, bogus(MOST_CANDIDATES)) == "court: no place left"
+    # The honest trainer's candidate stands whatever becomes of the others: the challenger loses below it.
+    honest = next(c for c in at.model.candidates(steps) if not c.bonded)
+    below: Player = lambda model: [  # noqa: E731
+        (who, move) for who, move in confused(model) if getattr(move, "candidate", b"") == honest.candidate
+    ]
+    at.play([below, defender(at, at.truth)], until=settled_by(at, update), while_=lambda: not at.decided())
+    assert at.model.dispute(dispute.dispute).status == DisputeStatus.LOST
 
 
 def test_a_delegate_answers_for_a_trainer_who_has_vanished() -> None:
@@ -212,19 +232,23 @@ def test_a_delegate_answers_for_a_trainer_who_has_vanished() -> None:
     assert dispute.status == DisputeStatus.LOST
     assert at.decided() == {"word": 1}
     assert at.model.update(update).status == UpdateStatus.FINAL
-    # The delegate's candidates were covered by the trainer's bond, and the winnings are the poster's.
-    assert at.model.tokens_of(OTHER) > PURSE
+    # The delegate's candidates were covered by the trainer's bond, and the winnings are the trainer's (D-15).
+    money = at.job.money
+    assert at.model.tokens_of(OTHER) == PURSE
+    won = money.gas_price * money.scheduled_gas + money.bounty
+    assert at.model.tokens_of(TRAINER) + money.update_bond + money.lease_deposit == PURSE + won
 
 
-def test_a_delegate_that_was_dismissed_is_refused() -> None:
+def test_a_delegate_that_was_dismissed_takes_a_bond_like_anybody() -> None:
     at = fresh(TRAINER)
     at.post(at.truth, segments=1)
     at.send(TRAINER, m.Delegate(who=OTHER, allowed=True))
     at.send(TRAINER, m.Delegate(who=OTHER, allowed=False))
     at.play([challenger(at, at.openings(WORD))], until=at.model.now() + 15)
     [(_, move)] = defender(at, at.truth)(at.model)
-    with pytest.raises(RefusedError, match="court: not the trainer's side"):
-        at.send(OTHER, move)
+    at.send(OTHER, move)
+    [posted] = at.model.candidates(move.position)  # type: ignore[union-attr]
+    assert posted.bonded
 
 
 def test_who_builds_on_an_update_defends_it_for_a_bond_that_comes_back() -> None:
@@ -238,11 +262,10 @@ def test_who_builds_on_an_update_defends_it_for_a_bond_that_comes_back() -> None
     assert at.decided() == {"word": 1}
     assert at.model.update(on_top).status == UpdateStatus.FINAL
     commits = at.moves(m.Commit)
-    assert [e.move.as_update for e in commits] == [on_top] * 2  # type: ignore[union-attr]
-    assert len(at.moves(m.Free)) == 2
+    assert len(commits) == len(at.moves(m.Free)) == 2
     at.send(OTHER, m.Claim(update=on_top))
     money = at.job.money
-    refund = money.gas_price * at.model.board.scheduled_gas
+    refund = money.gas_price * money.scheduled_gas
     assert at.model.tokens_of(OTHER) == PURSE + money.reward + refund + money.bounty
 
 
@@ -253,7 +276,7 @@ def test_a_bond_at_stake_cannot_be_taken_back_and_one_lost_neither() -> None:
     at.send(TRAINER, m.Release(job=at.job.job_id))
     at.post(lie, segments=1, sender=OTHER)
     watch, builder = challenger(at, at.truth), defender(at, lie, address=OTHER)
-    at.play([watch, builder], until=at.model.now(), while_=lambda: not at.moves(m.Prove))
+    at.play([watch, builder], until=at.model.now() + 3000, while_=lambda: not at.moves(m.Prove))
     candidate, *_ = at.model.court.candidates
     with pytest.raises(RefusedError, match="court: candidate is still needed"):
         at.send(OTHER, m.Free(candidate=candidate))
@@ -346,12 +369,15 @@ def test_a_copied_opening_is_worth_nothing() -> None:
     watch = challenger(at, at.truth)
     at.play([only(watch, m.Reserve)], until=at.model.now())
     [(_, move)] = watch(at.model)
-    with pytest.raises(RefusedError, match="court: not reserved"):
-        at.send(OTHER, move)
     [reservation] = at.model.reservations(WATCHER)
     at.send(OTHER, m.Reserve(job=at.job.job_id, digest=reservation.digest))
-    with pytest.raises(RefusedError, match="court: not reserved"):
-        at.send(OTHER, move)
+    # Whoever copies the opening opens another dispute, with a bond and a later claim of its own (D-1, D-2).
+    at.model.advance(1)
+    copied = at.send(OTHER, move)
+    assert copied != reservation.digest
+    opened = at.send(WATCHER, move)
+    [steps] = at.model.demands(opened)  # type: ignore[arg-type]
+    assert at.model.position(steps).claimant == opened
 
 
 def test_an_empty_position_does_not_unmake_an_update_that_became_final() -> None:
@@ -413,13 +439,11 @@ def wrongs(sender: bytes, move: m.Move) -> list[tuple[bytes, m.Move, str]]:  # n
         found.append((by, replace(move, **changes), reason))  # type: ignore[type-var]
 
     if isinstance(move, m.Open):
-        wrong("court: not reserved", segment=move.segment + 1)
+        wrong("court: not a segment of it", segment=move.segment + 1)
         wrong("court: first state not in history", first=junk)
         wrong("court: last state not in history", last_path=move.last_path[:-1])
     elif isinstance(move, m.Commit):
         wrong("court: no such position", position=junk)
-        wrong("court: not the trainer's side", by=OTHER)
-        wrong("court: not a live descendant", as_update=junk)
         wrong("court: wrong number of children", children=move.children * 2)
         wrong("court: accumulator not asked for", accumulator=bytes(97))
         wrong("court: wrong last end point", last_path=(*move.last_path[:-1], junk))
