@@ -374,7 +374,7 @@ def test_other_wiring_is_refused(contracts: Contracts) -> None:
 
 def test_a_board_is_bound_once(contracts: Contracts) -> None:
     with pytest.raises(RefusedError, match="board: court is bound"):
-        contracts.board.send("bind", NOBODY)
+        contracts.board.send("bind", NOBODY, NOBODY, NOBODY)
 
 
 def test_a_chain_that_lies_in_the_future_knows_no_wall_clock() -> None:
