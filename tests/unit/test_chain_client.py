@@ -373,7 +373,7 @@ def test_other_wiring_is_refused(contracts: Contracts) -> None:
 
 
 def test_a_board_is_bound_once(contracts: Contracts) -> None:
-    with pytest.raises(RefusedError, match="board: court is bound"):
+    with pytest.raises(RefusedError, match="board: is bound"):
         contracts.board.send("bind", NOBODY, NOBODY, NOBODY)
 
 
