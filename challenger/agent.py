@@ -25,7 +25,8 @@ from protocol.chain.deployment import Contracts
 from protocol.chain.moves import ensure_allowance
 from protocol.checkpoints import CheckpointStore
 from protocol.errors import UsageError
-from protocol.game.moves import Move, Reserve, Withdraw
+from protocol.game.ids import dispute_id
+from protocol.game.moves import Move, Open, Reserve, Withdraw
 from protocol.game.openings import Openings
 from protocol.game.trace import HONEST, Hooks
 from protocol.game.view import DisputeInfo, DisputeStatus, UpdateInfo, UpdateStatus
@@ -62,6 +63,7 @@ class Watcher(Agent):
         ledger: Ledger | None = None,
         pool: Pool | None = None,
         listed: Sequence[CheckpointStore] = (),
+        direct: bool = False,
     ) -> None:
         """Check everything that the watcher relies on before it writes anything (A-1).
 
@@ -80,6 +82,7 @@ class Watcher(Agent):
             ledger: told to look after each look at the chain (A-14).
             pool: of processes that replay segments side by side and share the cache (A-15).
             listed: the stores that these processes know.
+            direct: open disputes without reserving them (A-1).
 
         Raises:
             MismatchError: the contracts' code, their wiring or the job on chain is not what it should be.
@@ -106,6 +109,7 @@ class Watcher(Agent):
             ready=lambda dispute: self._replay.ready(dispute.segment) and self._playable(dispute),
             at=self._openings_of,
             playable=self._playable,
+            direct=direct,
         )
         self._apart: dict[int, Openings] = {}
         self._record = Record(self.view, folder.job.job_id) if pool is not None else None
@@ -127,13 +131,20 @@ class Watcher(Agent):
         ensure_allowance(self._contracts, self._folder.job.money.challenge_bond)
 
     def prepare(self, move: Move) -> None:
-        """Approve the challenge bond that a reservation locks."""
-        if isinstance(move, Reserve):
+        """Approve the challenge bond that a reservation locks, or an opening without one."""
+        if self.locks(move):
             self.approve()
 
     def locks(self, move: Move) -> int:
-        """The challenge bond, for a reservation."""
-        return self._folder.job.money.challenge_bond if isinstance(move, Reserve) else 0
+        """The challenge bond, for a reservation or an opening without one."""
+        reserving = isinstance(move, Reserve)
+        if isinstance(move, Open):
+            mine = self.view.reservations(self._me.address)
+            digest = dispute_id(
+                update=move.update, segment=move.segment, challenger=self._me.address, salt=move.salt
+            )
+            reserving = all(reservation.digest != digest for reservation in mine)
+        return self._folder.job.money.challenge_bond if reserving else 0
 
     def _salt(self, update: bytes, segment: int, losses: int) -> bytes:
         # A-6: the same after a restart, and nobody else can guess it.

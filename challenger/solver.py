@@ -77,6 +77,8 @@ class Challenger:
             there, and the other disputes go on (A-8).
         at: trees to play a dispute of a segment with, where they are others than `openings` (A-16).
         playable: whether a dispute can be played at all; one that cannot does not stand for another (A-16).
+        direct: open at once, without a reservation, because nobody sees a transaction of its before it is
+            mined (A-1).
     """
 
     address: bytes
@@ -87,6 +89,7 @@ class Challenger:
     ready: Callable[[DisputeInfo], bool] = lambda _: True
     at: Callable[[int], Openings] | None = None
     playable: Callable[[DisputeInfo], bool] = lambda _: True
+    direct: bool = False
 
 
 def solve(view: CourtView, me: Challenger, *, report: Report = raise_trouble) -> list[Move]:
@@ -133,7 +136,9 @@ def _play(view: CourtView, me: Challenger, dispute: DisputeInfo, candidate: Cand
 
 
 def _accuse(view: CourtView, me: Challenger, mine: Sequence[DisputeInfo]) -> Iterator[Move]:
-    """Reserve and open against the first wrong update of the chain; take unused reservations back (A-1)."""
+    """Reserve and open, or open directly, against the first wrong update of the chain; take unused
+    reservations back (A-1).
+    """
     job_id, opening = me.job.job_id, me.job.clocks.opening
     reservations = {r.digest: r for r in view.reservations(me.address) if r.job == job_id}
     wrong = _first_wrong(view, me)
@@ -148,7 +153,8 @@ def _accuse(view: CourtView, me: Challenger, mine: Sequence[DisputeInfo]) -> Ite
         running = [d for d in mine if d.update == update.update and d.status == DisputeStatus.OPEN]
         accused = any(me.playable(dispute) for dispute in running)
         if known is None and not accused and losses <= RETRIES and view.now() <= update.deadline:
-            yield Reserve(job=job_id, digest=digest)
+            opened = _open(me, update, segment, salt)
+            yield opened if me.direct else Reserve(job=job_id, digest=digest)
         elif known is not None and not known.opened and view.now() <= known.time + opening:
             yield _open(me, update, segment, salt)
     for reservation in reservations.values():

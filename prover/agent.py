@@ -110,6 +110,20 @@ class TrainerAccount:
         self._log(f"{what} ({sent.gas:,} gas)", tx=tx, block=sent.block, gas=sent.gas)
 
 
+def answered(agent: Agent, me: Defender) -> list[Move]:
+    """Send what a defender has to answer now, the most urgent first; return the moves that were sent.
+
+    After `FRESH` seconds what is left is decided anew, from what the chain then says.
+    """
+    began, sent = time.monotonic(), list[Move]()
+    for move in answers(agent.view, me, report=agent.trouble):
+        if agent.send(move):
+            sent.append(move)
+        if time.monotonic() - began > FRESH and sent:
+            break
+    return sent
+
+
 class DefenderAgent(Agent):
     """Defends the updates of one trainer, and collects what it has earned.
 
@@ -166,12 +180,7 @@ class DefenderAgent(Agent):
         """
         self.view.refresh()
         self._remember()
-        began, sent = time.monotonic(), []
-        for move in answers(self.view, self._me, report=self.trouble):
-            if self.send(move):
-                sent.append(move)
-            if time.monotonic() - began > FRESH and sent:
-                return sent
+        sent = answered(self, self._me)
         return sent or [move for move in self._collect() if self.send(move)]
 
     def _remember(self) -> None:

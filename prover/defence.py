@@ -77,10 +77,10 @@ def answers(view: CourtView, me: Defender, *, report: Report = raise_trouble) ->
     replay, and what is due before it must not wait for it.
     """
     tasks: list[_Task] = []
-    done: set[bytes] = set()
+    done, bonded = set[bytes](), set[bytes]()
     for update in _defended(view, me):
         tasks += [
-            (position.ends_at, partial(_commit, view, me, update, position))
+            (position.ends_at, partial(_commit, view, me, update, position, bonded))
             for position in view.positions(update=update.update)
         ]
         for dispute in view.disputes(update=update.update):
@@ -146,8 +146,14 @@ def _own_tree(view: CourtView, me: Defender, here: PositionInfo) -> Tree | None:
     return me.openings.fold_tree(above.step, here.a, here.b)
 
 
-def _commit(view: CourtView, me: Defender, update: UpdateInfo, here: PositionInfo) -> Iterator[Move]:
-    """Commit this party's own root where it is owed and nobody stands in with it yet (D-5)."""
+def _commit(
+    view: CourtView, me: Defender, update: UpdateInfo, here: PositionInfo, bonded: set[bytes]
+) -> Iterator[Move]:
+    """Commit this party's own root where it is owed and nobody stands in with it yet (D-5).
+
+    Args:
+        bonded: positions at which this call has already asked for a defence bond.
+    """
     if view.now() > here.ends_at:
         return
     if here.kind != Kind.STEPS:
@@ -162,8 +168,10 @@ def _commit(view: CourtView, me: Defender, update: UpdateInfo, here: PositionInf
     known = next((candidate for candidate in posted if candidate.candidate == mine), None)
     if known is not None and (here.own_posted or not own or known.fallen):
         return
-    if not own and (_can_wait(view, me, here, len(posted)) or held(view, me) >= me.bonds):
-        return
+    if not own:
+        if _can_wait(view, me, here, len(posted)) or held(view, me) + len(bonded) >= me.bonds:
+            return
+        bonded.add(here.position)
     geometry = me.job.geometry
     levels = geometry.levels(tree.height)
     below = tree.height - levels

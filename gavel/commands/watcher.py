@@ -23,7 +23,7 @@ from gavel.commands.shared import (
 from protocol.errors import UsageError
 
 if TYPE_CHECKING:
-    from protocol.chain.agent import Log
+    from protocol.chain.agent import Agent, Log
     from protocol.job_folder import JobFolder
 
 MOST_CONFIRMATIONS = 64
@@ -77,6 +77,24 @@ MOST_CONFIRMATIONS = 64
     help="Replay on a Ray cluster: HOST:PORT, ray://HOST:PORT, auto, or local. Needs the extra `ray`. Only "
     "a cluster of your own: its nodes can run code in this process.",
 )
+@click.option(
+    "--direct",
+    is_flag=True,
+    help="Open disputes without reserving them first: one transaction less. Only where nobody sees your "
+    "transactions before they are mined; a copier that is mined first takes the bounty.",
+)
+@click.option(
+    "--defend",
+    is_flag=True,
+    help="Also answer for updates that the replay confirms, where their trainer is silent. Each answer to "
+    "a demand locks a defence bond, which comes back.",
+)
+@click.option(
+    "--defend-limit",
+    type=click.IntRange(1),
+    metavar="TOKENS",
+    help="Most tokens held in defence bonds at a time, for each job, in the smallest unit.  [default: any]",
+)
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="For large nodes.")
 @click.option(
     "--measure/--no-measure",
@@ -100,6 +118,9 @@ def watch(
     cache_size: float | None,
     processes: int | None,
     ray: str | None,
+    direct: bool,
+    defend: bool,
+    defend_limit: int | None,
     threads: int,
     measure: bool,
 ) -> None:
@@ -111,6 +132,7 @@ def watch(
     from challenger.agent import Watcher
     from challenger.ledger import Ledger
     from challenger.pace import Machine, block_time, check_confirmations
+    from gavel.guarding import guards_of
     from gavel.jobs import make_executor
     from gavel.pools import cache_of, pool_of
     from protocol.chain.agent import run
@@ -134,7 +156,7 @@ def watch(
     address = contracts.account if key is not None else looked
     ledger = Ledger(contracts, address, log=log) if address is not None else None
     machine = Machine() if measure else None
-    watchers = []
+    watchers: list[Agent] = []
     side_by_side = processes is not None or ray is not None
     if cache_size is not None and cache is None and not side_by_side:
         raise UsageError("--cache-size limits a cache, and there is none; name a --cache")
@@ -148,23 +170,33 @@ def watch(
                 path, kept, processes=processes, ray=ray, stores=stores, threads=threads, log=named
             )
         known = [store_of_job(job, url) for url in stores]
-        watchers.append(
-            Watcher(
-                contracts=contracts,
-                folder=job,
-                executor=make_executor(job, threads=threads),
-                key=key,
-                log=named,
-                view=view,
-                stores=known,
-                cache=kept,
-                pool=pool,
-                listed=known,
-                dry_run=dry_run,
-                account=address,
-                machine=machine,
-                ledger=ledger,
-            )
+        watcher = Watcher(
+            contracts=contracts,
+            folder=job,
+            executor=make_executor(job, threads=threads),
+            key=key,
+            log=named,
+            view=view,
+            stores=known,
+            cache=kept,
+            pool=pool,
+            listed=known,
+            dry_run=dry_run,
+            account=address,
+            machine=machine,
+            ledger=ledger,
+            direct=direct,
+        )
+        watchers.append(watcher)
+        watchers += guards_of(
+            watcher,
+            contracts,
+            job,
+            log=named,
+            account=address or bytes(20),
+            dry_run=dry_run,
+            defend=defend,
+            limit=defend_limit,
         )
         named(
             f"follows job {job.job.job_id.hex()}" + (", and sends nothing" if dry_run else ""), **_about(job)

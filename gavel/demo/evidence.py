@@ -75,7 +75,7 @@ def _slot(
 
 def _leaf(view: ChainView, cursor: Cursor, index: int, folder: JobFolder) -> str:
     """The committed leaf with an index, below a cursor at the last level."""
-    levels = min(folder.job.geometry.fanout_log2, cursor.height)
+    levels = folder.job.geometry.levels(cursor.height)
     return bytes(committed_children(view, cursor, levels)[index - (cursor.index << cursor.height)]).hex()
 
 

@@ -135,7 +135,7 @@ def transactions(clients: Mapping[str, Iterable[SentTransaction]]) -> list[Sent]
 
 
 def dispute_transactions(sent: list[Sent]) -> list[Sent]:
-    """Those from the first `reserve` to the last `settle`; none where nothing was reserved."""
-    first = next((i for i, tx in enumerate(sent) if tx.what == "reserve"), len(sent))
+    """Those from the first `open` to the last `settle`; none where nothing was opened."""
+    first = next((i for i, tx in enumerate(sent) if tx.what == "open"), len(sent))
     last = max((i for i, tx in enumerate(sent) if tx.what == "settle"), default=len(sent) - 1)
     return sent[first : last + 1]

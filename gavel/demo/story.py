@@ -199,6 +199,7 @@ class Story:
             executor=make_executor(folder),
             key=self._keys[WATCHER],
             log=self._log(WATCHER),
+            direct=True,
         )
         self._watcher.approve()
         self._parties: dict[str, TrainingParty] = {}

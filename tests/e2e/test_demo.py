@@ -17,7 +17,7 @@ from gavel.scenarios.cheats import CHEATS
 from protocol.errors import UsageError
 from protocol.job import load_preset
 
-MAX_TRANSACTIONS = 18
+MAX_TRANSACTIONS = 12
 MAX_GAS = 5_000_000
 ROLES = ("requester", "first trainer", "cheating trainer", "second trainer", "watcher")
 
@@ -49,7 +49,7 @@ def test_a_fold_range_of_the_corrupted_matmul_decided(report: dict[str, Any]) ->
 
 def test_the_proof_and_not_a_timeout_ended_the_dispute(report: dict[str, Any]) -> None:
     moves = [tx["what"] for tx in report["dispute"]["each"]]
-    assert moves[0] == "reserve"
+    assert moves[0] == "open"
     assert moves[-2:] == ["prove", "settle"]
     assert not {"silence", "timeout"} & set(moves)
     assert moves.count("commit") == 3  # STEPS, NODES, FOLD

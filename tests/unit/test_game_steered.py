@@ -83,7 +83,7 @@ def follow(at: Table, place: Site, branch: BranchInfo, route: Route) -> m.Move:
     """The next move of a route."""
     cursor, truth = branch.cursor, at.truth
     here = {"dispute": branch.dispute, "candidate": branch.candidate}
-    levels = min(at.job.geometry.fanout_log2, cursor.height)
+    levels = at.job.geometry.levels(cursor.height)
     last = cursor.height == levels or cursor.kind == Kind.PAGE
     opener = ZerothRangeOpener(at.model, truth, place, cursor)
     target = route.target(cursor.kind)
