@@ -19,7 +19,6 @@ class Apart:
 
     Attributes:
         traces: by segment.
-        lost: segments whose posted start is not the job's, and whose words can be had nowhere.
     """
 
     def __init__(
@@ -42,7 +41,7 @@ class Apart:
         self._words, self._cache, self._log = words, cache, log
         self._starts: dict[int, bytes] = {}
         self.traces: dict[int, ReplayTrace] = {}
-        self.lost: frozenset[int] = frozenset()
+        self._accused: dict[int, bytes] = {}
 
     def play(self, claim: Claim) -> bool:
         """Make a trace from the posted state before a claim; whether its words could be had."""
@@ -76,15 +75,16 @@ class Apart:
             del self.traces[segment], self._starts[segment]
         if self._cache is not None:
             self._cache.pin(starts.values())
-        self.lost = frozenset(
-            segment
-            for segment, start in starts.items()
-            if segment not in self.traces and own.get(segment, start) != start
-        )
-        for segment in self.lost & set(disputed):
+        self._accused = starts
+        for segment in [s for s in disputed if not self.playable(s, own)]:
             self._log.once(
                 f"the dispute of segment {segment + 1} CANNOT BE PLAYED: the posted state before it is not "
                 "the job's, and its words are lost; put the cache back, or name a --store that has them",
                 level="error",
                 segment=segment,
             )
+
+    def playable(self, segment: int, own: Mapping[int, bytes]) -> bool:
+        """Whether a dispute can be played: not where its posted start is not the job's and its words lost."""
+        start = self._accused.get(segment)
+        return start is None or segment in self.traces or own.get(segment, start) == start

@@ -193,14 +193,17 @@ class Claims:
             self._home[claim.key] = claim
 
     def _believe(self, claim: Claim) -> None:
-        self.known[claim.key] = claim.end
+        """Take an answer for true, or choose it for a replay at home before it counts (A-17)."""
         if self.pool.backend.own:
+            self.known[claim.key] = claim.end
             self._cache.note_claim(claim.segment, claim.start, claim.end)
             self._cache.trim()
-            return
-        self._remote.add(claim.key)
-        if self._chance() < RECHECKED:
+        elif self._chance() < RECHECKED:
+            self._said[claim.key] = claim.end
             self._home[claim.key] = claim
+        else:
+            self.known[claim.key] = claim.end
+            self._remote.add(claim.key)
 
     def _false_state(self, answer: Answer) -> bool:
         """Keep a state that came with an answer; whether it is another one than the answer says."""
@@ -227,9 +230,7 @@ class Claims:
             del self._home[key]
             root = self._at_home(claim)
             if root is None:
-                self._given_up.add(key)
-                self.known.pop(key, None)
-                self._remote.discard(key)
+                self._given_up.add(key)  # it is derived in order
                 continue
             self._found(claim, root)
             return True
@@ -238,7 +239,6 @@ class Claims:
     def _found(self, claim: Claim, root: bytes) -> None:
         number, said = claim.segment + 1, self._said.pop(claim.key, self.known.get(claim.key, root))
         self.known[claim.key] = root
-        self._remote.discard(claim.key)
         self._cache.note_claim(claim.segment, claim.start, root)
         found = "agrees" if root == claim.end else "differs"
         self._log(f"segment {number}: {found}, as replayed here", segment=claim.segment, state=root)

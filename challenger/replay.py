@@ -107,7 +107,7 @@ class Replay:
 
     def playable(self, segment: int) -> bool:
         """Whether a dispute of a segment can be played: not if its posted start can be had nowhere (A-16)."""
-        return segment not in self._apart.lost
+        return self._apart.playable(segment, self._own)
 
     def advance(
         self,
