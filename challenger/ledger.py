@@ -101,7 +101,7 @@ class Ledger:
             )
         if contracts.client.account is None:
             return
-        need = int(contracts.board.view("scheduled_gas")) * contracts.client.fee()
+        need = job.money.scheduled_gas * contracts.client.fee()
         coins = contracts.client.coins()
         if coins < need:
             self._log(

@@ -12,13 +12,14 @@ from typing import Any, Final
 
 from protocol.errors import MalformedError, UsageError
 from protocol.files import read_file
-from protocol.job import Money, Preset, load_preset
+from protocol.job import ANYBODY, NO_AUDIT, NOBODY, Audit, Money, Preset, load_preset
 
 DAY: Final = 86_400
 MAX_BYTES: Final = 1 << 20
 MAX_STEPS: Final = 1 << 31
 MAX_DAYS: Final = 36_500.0
-MONEY: Final = tuple(f.name for f in fields(Money))
+MONEY: Final = (*(f.name for f in fields(Money)), "demand_fee")
+AUDITORS: Final = {"nobody": NOBODY, "anyone": ANYBODY}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,10 @@ class JobRequest:
         seed: of the batch schedule, 32 bytes (P-7).
         days: from opening to expiry.
         initial: safetensors to start from, or None to start from the module as it is made.
-        money: amounts that replace the preset's, in the token's smallest unit.
+        auditor: who may demand pages of posted states, 20 bytes (Y-1).
+        demand_days: from opening until nothing can be demanded; None: until the job expires.
+        answer_time: seconds in which a demand is answered; None: the preset's.
+        money: amounts that replace the preset's, in the token's smallest unit; ``demand_fee`` is one of them.
     """
 
     entry: str
@@ -45,6 +49,9 @@ class JobRequest:
     seed: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     days: float = 30.0
     initial: Path | None = None
+    auditor: bytes = ANYBODY
+    demand_days: float | None = None
+    answer_time: int | None = None
     money: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -63,7 +70,25 @@ class JobRequest:
             found = load_preset(path.stem, path.parent)
         else:
             found = load_preset(self.preset)
-        return replace(found, money=replace(found.money, **self.money))
+        amounts = dict(self.money)
+        return replace(
+            found,
+            answer_time=self.answer_time or found.answer_time,
+            demand_fee=amounts.pop("demand_fee", found.demand_fee),
+            money=replace(found.money, **amounts),
+        )
+
+    def audit(self, preset: Preset, now: int) -> Audit:
+        """Return who may demand pages of a job of this preset, and how; ``now``: when it is opened, seconds."""
+        if self.auditor == NOBODY:
+            return NO_AUDIT
+        days = self.days if self.demand_days is None else min(self.demand_days, self.days)
+        return Audit(
+            auditor=self.auditor,
+            demand_until=now + int(days * DAY),
+            answer_time=preset.answer_time,
+            demand_fee=preset.demand_fee,
+        )
 
 
 def read_job_file(path: Path) -> dict[str, Any]:
@@ -167,6 +192,20 @@ def _seed(key: str, value: Any) -> bytes:
     return seed
 
 
+def _auditor(key: str, value: Any) -> bytes:
+    from protocol.chain.deployment import is_good_address
+
+    text = _text(key, value)
+    if text in AUDITORS:
+        return AUDITORS[text]
+    if not is_good_address(text) or not int(text, 16):
+        raise UsageError(
+            f'{key} is {text!r}, not "anyone", "nobody" or an address: 0x and 40 hexadecimal digits with a '
+            "good checksum"
+        )
+    return bytes.fromhex(text[2:])
+
+
 def _money(key: str, value: Any) -> dict[str, int]:
     if not isinstance(value, Mapping):
         raise UsageError(f"{key} is {value!r}, not a table; write amounts under [{key}]")
@@ -194,5 +233,8 @@ _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "seed": _seed,
     "days": _days,
     "initial": _path,
+    "auditor": _auditor,
+    "demand_days": _days,
+    "answer_time": _whole,
     "money": _money,
 }

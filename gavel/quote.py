@@ -143,7 +143,7 @@ def make_quote(contracts: Contracts, folder: JobFolder, executor: Executor, stor
     earlier = max(chain[-1].deadline - now, 0) if chain else 0
     plan = plan_of(job, left=geometry.segments - done, segment=segment, replay=replay, earlier=earlier)
     checkpoint = size_of([spec.extent for spec in folder.program.slots])
-    scheduled = int(contracts.board.view("scheduled_gas"))
+    scheduled = money.scheduled_gas
     holder = state["leaseholder"] if now <= state["lease_due"] else bytes(20)
     return Quote(
         job=job.job_id.hex(),

@@ -10,7 +10,7 @@ from typing import Final
 from gavel.jobs import OPTIMIZER_PREFIX
 from protocol.amounts import amount
 from protocol.commitments.tree import height
-from protocol.job import Geometry
+from protocol.job import ANYBODY, NOBODY, Geometry
 from protocol.job_folder import JobFolder
 from protocol.numerics.opcodes import Fold
 from protocol.program.address import n_ranges
@@ -104,6 +104,14 @@ def terms_rows(folder: JobFolder, *, expiry: str | None = None) -> Rows:
         f"reserve {duration(clocks.reserve)}; opening {duration(clocks.opening)}"
     )
     lost = f"bounty {amount(money.bounty)}, tip {amount(money.tip)}; {money.burn_bps / 100:g} % is burned"
+    audit = job.audit
+    demands = "nobody may demand pages of a state"
+    if audit.auditor != NOBODY:
+        # without an expiry of its own a job is not opened yet, and times count from then
+        until = f"{duration(audit.demand_until)} after it is opened" if expiry else moment(audit.demand_until)
+        who = "anybody" if audit.auditor == ANYBODY else f"0x{audit.auditor.hex()}"
+        demands = f"by {who} until {until} for {amount(audit.demand_fee)} and more each; "
+        demands += f"answered within {duration(audit.answer_time)}, or the update falls"
     return [
         ("you pay", f"{amount(escrow)}: {amount(money.reward)} for each segment"),
         (
@@ -114,6 +122,7 @@ def terms_rows(folder: JobFolder, *, expiry: str | None = None) -> Rows:
         ("who is wrong pays", lost),
         ("challenge window", f"{duration(clocks.window)}, and {duration(clocks.replay)} for each segment"),
         ("a move in a dispute", moves),
+        ("demands for pages", demands),
         ("lease", f"{duration(clocks.lease)} without an update"),
         ("notice", duration(clocks.notice)),
         ("expires", expiry or moment(job.expiry)),

@@ -109,8 +109,33 @@ def tick(rpc: str, hours: float) -> None:
     metavar="ADDRESS",
     help=f"Send {HANDED_OUT // 10**18:,} of the new token to an address; may be repeated.",
 )
-def deploy(rpc: str, key_file: Path | None, out: Path, token: str | None, give: tuple[str, ...]) -> None:
-    """Deploy bond token, scalar functions, step verifier, board and court, and write where they are."""
+@click.option(
+    "--timelock",
+    type=click.IntRange(1, 10 * 365 * 86_400),
+    default=172_800,
+    show_default=True,
+    help="Seconds from announcing a change of the board's scheduled gas to making it.",
+)
+@click.option(
+    "--scheduled-gas",
+    type=click.IntRange(1, (1 << 32) - 1),
+    default=None,
+    help="Least gas that a job may schedule for a side of a dispute.  [default: by the gas snapshot]",
+)
+def deploy(
+    rpc: str,
+    key_file: Path | None,
+    out: Path,
+    token: str | None,
+    give: tuple[str, ...],
+    timelock: int,
+    scheduled_gas: int | None,
+) -> None:
+    """Deploy the contracts, and write where they are.
+
+    Bond token, scalar functions, step verifier, timelock, board, court and availability. The account becomes
+    the proposer of the timelock, which can change the scheduled gas of jobs opened later, and nothing else.
+    """
     from protocol.chain import deployment
     from protocol.chain.client import Client
 
@@ -123,12 +148,15 @@ def deploy(rpc: str, key_file: Path | None, out: Path, token: str | None, give: 
         raise UsageError("--give hands out a new token; leave out --token, or send the tokens yourself")
     _check_new(out)
     log = logger("deploy")
-    contracts = deployment.deploy(Client.connect(rpc, key=private_key(key_file)), token=token)
+    client = Client.connect(rpc, key=private_key(key_file))
+    contracts = deployment.deploy(client, token=token, timelock=timelock, scheduled_gas=scheduled_gas)
     for address in give:
         contracts.token.send("transfer", address, HANDED_OUT)
         log(f"{HANDED_OUT // 10**18:,} bond tokens to {address}")
     for name in deployment.NAMES:
         log(f"{name} at {getattr(contracts.deployment, name)}")
+    log(f"a job schedules at least {contracts.board.view('scheduled_gas'):,} gas for a side of a dispute")
+    log(f"{client.address} can announce a change of that, which takes {timelock:,} s")
     contracts.deployment.save(out)
     log(f"code on chain checked; wrote {out}")
 

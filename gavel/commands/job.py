@@ -64,6 +64,11 @@ def job() -> None:
     "--money", multiple=True, metavar="NAME=AMOUNT", help="Replaces an amount of the preset; may be repeated."
 )
 @click.option(
+    "--auditor",
+    metavar="WHO",
+    help="Who may demand pages of posted states: anyone, nobody, or an address.  [default: anyone]",
+)
+@click.option(
     "--dry-run", is_flag=True, help="Capture and summarise; needs no chain, sends nothing, writes nothing."
 )
 @click.option("--yes", is_flag=True, help="Do not ask before tokens are sent.")
@@ -92,7 +97,7 @@ def new(
     from gavel.setup import load_setup, warm_start
     from gavel.summary import identity_rows, program_rows, terms_rows
     from protocol.amounts import amount
-    from protocol.chain.deployment import SCHEDULED_GAS
+    from protocol.chain.gas_bound import least_scheduled_gas
 
     log = logger("requester")
     values: dict[str, Any] = read_job_file(Path(what)) if what.endswith(TOML) else {"entry": what}
@@ -113,6 +118,7 @@ def new(
         warm_start(setup, request.initial)
     check_data(setup, request.batch)
     log("captures one training step and compares it with eager PyTorch")
+    now = contracts.client.now() if contracts else 0
     made = capture_job(
         setup,
         chain_id=contracts.client.chain_id if contracts else 0,
@@ -124,10 +130,11 @@ def new(
         batch=request.batch,
         seed=request.seed,
         salt=secrets.token_bytes(32),
-        expiry=(contracts.client.now() if contracts else 0) + request.lifetime,
+        expiry=now + request.lifetime,
+        audit=request.audit(preset, now),
     )
     if contracts is None:
-        check_terms_opened(made.job, chain_id=0, board=bytes(20), scheduled_gas=SCHEDULED_GAS, now=0)
+        check_terms_opened(made.job, chain_id=0, board=bytes(20), scheduled_gas=least_scheduled_gas(), now=0)
         expiry = f"{request.days:g} days after it is opened"
         _show("dry run", [*program_rows(made), *terms_rows(made, expiry=expiry)])
         log("nothing was sent or written")

@@ -61,6 +61,8 @@ def check_chain(rpc: str, deployment: Path, key: Callable[[], bytes]) -> Iterato
     contracts = Contracts.bind(Client.connect(rpc, key=private), where)
     code = attempted(CONTRACTS, "code and wiring", lambda: _verified(contracts))
     yield code
+    if code.level is Level.OK:
+        yield attempted(CONTRACTS, "governor", lambda: _governor(contracts))
     if private is not None and code.level is Level.OK:
         yield from _balances(contracts)
 
@@ -132,6 +134,22 @@ def _methods(client: Client, where: Deployment | None) -> Finding | str:
 def _verified(contracts: Contracts) -> str:
     contracts.verify()
     return f"{', '.join(NAMES)}: as this version of gavel compiles them, and as the file says"
+
+
+def _governor(contracts: Contracts) -> Finding | str:
+    governor, gas = contracts.board.view("governor"), int(contracts.board.view("scheduled_gas"))
+    least = f"a job schedules at least {gas:,} gas for a side of a dispute"
+    if not any(governor):
+        return f"nobody, for ever; {least}"
+    if governor != contracts.timelock.address_bytes:
+        return warning(
+            CONTRACTS,
+            "governor",
+            f"0x{governor.hex()}, which is not the timelock of the file; {least}",
+            "it can change that for jobs opened later, maybe at once; open jobs keep their terms",
+        )
+    delay = int(contracts.timelock.view("get_minimum_delay"))
+    return f"the timelock, {delay:,} s from announcing a change to making it; {least}"
 
 
 def _balances(contracts: Contracts) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from protocol.game.refusal import Refusal
 
 AVAILABILITY: Final[Mapping[str, Refusal]] = {
     "availability: no such demand": Refusal(
-        "Y-4 to Y-6",
+        "Y-4, Y-5, Y-6",
         "nobody made this demand, or it is over: answered, expired or closed",
         "nothing, if it was answered; else take the id from the logs",
     ),

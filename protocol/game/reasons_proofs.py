@@ -66,7 +66,7 @@ PROOFS: Final[Mapping[str, Refusal]] = {
     "merkle: index outside the tree": Refusal("C-3", "a path is shorter than its index", _WITNESS),
     "merkle: height above 64": Refusal("C-3", "a path of more than 64 levels", _WITNESS),
     "merkle: children not a power of two": Refusal("C-3", "a list of children that no tree has", _WITNESS),
-    "merkle: more than 256 children": Refusal("C-3", "a list of more than 256 children", _WITNESS),
+    "merkle: more than 1024 children": Refusal("C-3", "a list of more than 1024 children", _WITNESS),
     "accumulator: length": Refusal("N-12", "an accumulator has 97 bytes", "bring all of it"),
     "functions: no contract": Refusal(
         "B-5, U-1",

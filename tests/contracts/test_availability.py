@@ -125,6 +125,7 @@ def test_an_update_whose_page_nobody_shows_falls_after_the_due_time_and_not_at_i
     demand, second = ask(at, update), ask(at, update, page=1, sender=OTHER)
     at.model.advance(ANSWER_TIME)
     assert refused(at, OTHER, d.Expire(demand=demand)) == "availability: not late"
+    assert refused(at, WATCHER, d.CloseDemand(demand=demand)) == "availability: update is live"
     at.model.advance(1)
     assert refused(at, TRAINER, shown(at, demand)) == "availability: too late to answer"
     before = {party: at.model.tokens_of(party) for party in (WATCHER, OTHER, REQUESTER)}

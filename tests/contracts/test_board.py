@@ -10,11 +10,13 @@ import pytest
 
 from protocol.chain.artifacts import MAX_RUNTIME_BYTES
 from protocol.commitments.tree import Tree
-from protocol.job import Job
+from protocol.job import ANYBODY, Audit, Job
 from tests.support.board import BURN, SCHEDULED_GAS, BoardWorld, refuses, state
 from tests.support.evm import FastEvm, Reverted
 
 NOWHERE = "0x" + "00" * 20
+LEAST_AUDIT = Audit(auditor=ANYBODY, demand_until=0, answer_time=1, demand_fee=750_000)
+"""The least that the board takes where pages can be demanded (M-2, Y-8)."""
 
 
 @pytest.fixture
@@ -89,6 +91,10 @@ def test_geometry_and_clocks_survive_packing(job: Job) -> None:
         ("money", "defence_bond", 27_624_999, "board: defence bond too small"),
         ("money", "lease_deposit", 124_999, "board: lease deposit too small"),
         ("money", "reward", 0, "board: no reward"),
+        ("audit", "answer_time", 0, "board: answer time"),
+        ("audit", "answer_time", 2**32, "board: answer time"),
+        ("audit", "demand_fee", 749_999, "board: demand fee too small"),
+        ("audit", "demand_fee", 2**128, "board: amount too large"),
         ("money", "scheduled_gas", SCHEDULED_GAS - 1, "board: scheduled gas"),
         ("money", "scheduled_gas", 2**32, "board: scheduled gas"),
     ],
@@ -96,6 +102,7 @@ def test_geometry_and_clocks_survive_packing(job: Job) -> None:
 def test_terms_out_of_bounds_are_refused(
     world: BoardWorld, job: Job, part: str, field: str, value: Any, reason: str
 ) -> None:
+    job = replace(job, audit=LEAST_AUDIT)
     if part:
         job = replace(job, **{part: replace(getattr(job, part), **{field: value})})
     else:
@@ -115,6 +122,59 @@ def test_terms_out_of_bounds_are_refused(
 )
 def test_the_least_bond_of_m2_is_accepted(world: BoardWorld, job: Job, field: str, least: int) -> None:
     assert world.open(replace(job, money=replace(job.money, **{field: least})))
+
+
+def test_the_least_terms_of_demands_are_accepted(world: BoardWorld, job: Job) -> None:
+    audited = replace(job, audit=LEAST_AUDIT)
+    assert world.open(audited) == audited.job_id != job.job_id
+    assert world.board.call("terms", audited.job_id)[-4:] == ("0x" + "ff" * 20, 0, 1, 750_000)
+
+
+# -------------------------------------------------------------------- the governor
+
+
+def test_only_the_governor_changes_the_least_scheduled_gas_and_hands_over(world: BoardWorld) -> None:
+    for who in (world.deployer, world.requester, world.court, world.availability):
+        for call, value in (("set_scheduled_gas", 1), ("set_governor", who)):
+            with refuses("board: not the governor"):
+                world.board.call(call, value, sender=who)
+    world.board.call("set_scheduled_gas", 7, sender=world.governor)
+    (logged,) = world.board.events
+    assert (logged.name, logged.args) == ("ScheduledGasSet", {"before": SCHEDULED_GAS, "scheduled_gas": 7})
+    assert world.board.call("scheduled_gas") == 7
+    for units in (0, 2**32):
+        with refuses("board: scheduled gas"):
+            world.board.call("set_scheduled_gas", units, sender=world.governor)
+    world.board.call("set_governor", world.bob, sender=world.governor)
+    (logged,) = world.board.events
+    assert {name: value.lower() for name, value in logged.args.items()} == {
+        "before": world.governor.lower(),
+        "governor": world.bob.lower(),
+    }
+    with refuses("board: not the governor"):
+        world.board.call("set_scheduled_gas", 8, sender=world.governor)
+    world.board.call("set_governor", NOWHERE, sender=world.bob)
+    for who in (world.bob, world.governor):
+        with refuses("board: not the governor"):
+            world.board.call("set_scheduled_gas", 8, sender=who)
+
+
+def test_a_change_of_the_least_scheduled_gas_touches_no_open_job(world: BoardWorld, job: Job) -> None:
+    leased = world.open(job)
+    before = world.board.call("terms", leased)
+    world.board.call("set_scheduled_gas", job.money.scheduled_gas + 1, sender=world.governor)
+    assert world.board.call("terms", leased) == before
+    # what is opened from now on schedules more, and no other thing of an old job is refused
+    later = replace(job, salt=state(7))
+    with refuses("board: scheduled gas"):
+        world.open(later)
+    more = replace(later, money=replace(job.money, scheduled_gas=job.money.scheduled_gas + 1))
+    world.open(more)
+    world.board.call("lease", leased, sender=world.alice)
+    wrong = world.post(world.alice, leased, 1)
+    world.board.call("dispute_opened", wrong, sender=world.court)
+    world.board.call("fell", wrong, world.bob, world.watcher, sender=world.court)
+    assert world.credit(world.watcher) == job.money.gas_price * job.money.scheduled_gas + job.money.bounty
 
 
 def test_a_job_opens_once(world: BoardWorld, job: Job) -> None:

@@ -10,6 +10,7 @@ from protocol.chain.artifacts import CONTRACTS, compile_contract
 
 _PARTS = {
     "JobBoard": ("JobBoard.vy", "board"),
+    "Availability": ("Availability.vy",),
     "Court": ("Court.vy", "dispute"),
     "StepVerifier": ("StepVerifier.vy", "program"),
 }

@@ -105,9 +105,12 @@ def test_deploy_writes_a_file_and_hands_out_tokens(served: Devnet, tmp_path: Pat
     key_file.chmod(0o600)
     friend = "0x" + "22" * 20
     status, told, err = _gavel(
-        "deploy", "--rpc", served.url, "--key-file", str(key_file), "--out", str(out), "--give", friend
+        *("deploy", "--rpc", served.url, "--key-file", str(key_file), "--out", str(out), "--give", friend),
+        *("--timelock", "3600", "--scheduled-gas", "12000000"),
     )
     assert (status, err) == (0, "")
+    assert "at least 12,000,000 gas" in told
+    assert "takes 3,600 s" in told
     assert friend in told
     assert re.search(r"court at 0x[0-9a-fA-F]{40}", told)
     assert out.exists()

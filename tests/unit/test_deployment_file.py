@@ -59,7 +59,7 @@ def test_a_good_file_loads_and_its_addresses_get_their_checksum(tmp_path: Path) 
         ({"code": {"court": "0" * 64}}, "code"),
         ({"code": dict.fromkeys(NAMES, "0x" + "0" * 62)}, "code of"),
         ({"owner": ADDRESS}, "owner"),
-        ({"format": "gavel deployment 2"}, "gavel deploy"),
+        ({"format": "gavel deployment 1"}, "gavel deploy"),
     ],
 )
 def test_each_wrong_key_is_named(change: dict[str, Any], named: str, tmp_path: Path) -> None:

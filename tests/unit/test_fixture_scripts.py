@@ -39,7 +39,7 @@ UNREACHED = {
     "erc20: approve from the zero address": "nobody holds the key of the zero address",
     "merkle: height above 64": _MODULE,
     "merkle: children not a power of two": _MODULE,
-    "merkle: more than 256 children": _MODULE,
+    "merkle: more than 1024 children": _MODULE,
     "accumulator: length": _MODULE,
 }
 """Why no move in a fixture is refused for these reasons."""

@@ -12,8 +12,8 @@ from protocol.chain.artifacts import compile_contract
 from tests.support.emitters import emitters
 
 DOCUMENT = Path(__file__).parents[2] / "specs" / "events.md"
-HEADINGS = {"JobBoard": "JobBoard", "Court": "Court", "BondToken": "Bond token"}
-OURS = ("JobBoard", "Court")
+HEADINGS = {"JobBoard": "JobBoard", "Availability": "Availability", "Court": "Court", "BondToken": "Bond token"}
+OURS = ("JobBoard", "Availability", "Court")
 
 
 def _documented(contract: str) -> dict[str, str]:
