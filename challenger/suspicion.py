@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import median
+from statistics import fmean, median
 from typing import Final
 
 import numpy as np
@@ -31,6 +31,12 @@ RECORD: Final = 10.0
 
 FEWEST: Final = 4
 """Claims from which one can say what is usual."""
+
+AROUND: Final = 4
+"""Neighbours on each side that say so."""
+
+MOST: Final = 100.0
+"""Deviations that one slot or loss counts for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +97,8 @@ def scores(claims: Sequence[Evidence]) -> list[float]:
         columns = zip(*(change.relative for _, change in looked), strict=True)
         unusual = [_unusual([math.log(value + TINY) for value in column]) for column in columns]
         for number, (at, change) in enumerate(looked):
-            found[at] += max((slot[number] for slot in unusual), default=0.0) + BROKEN * (change.broken > 0)
+            slots = [slot[number] for slot in unusual]
+            found[at] += max(slots, default=0.0) + fmean(slots or [0.0]) + BROKEN * (change.broken > 0)
     for at, score in _losses(claims):
         found[at] += score
     return found
@@ -107,9 +114,15 @@ def _losses(claims: Sequence[Evidence]) -> list[tuple[int, float]]:
 
 
 def _unusual(values: Sequence[float]) -> list[float]:
-    """Distance of each value from the median, in multiples of the median deviation; 0 for a few values."""
+    """Distance of each value from those around it, in multiples of the median distance; 0 for a few values.
+
+    Training slows down as it goes on, so what is usual is asked of the neighbours alone.
+    """
     if len(values) < FEWEST:
         return [0.0] * len(values)
-    middle = median(values)
-    deviation = max(median(abs(value - middle) for value in values), LEAST_DEVIATION)
-    return [abs(value - middle) / deviation for value in values]
+    distances = []
+    for at, value in enumerate(values):
+        around = [*values[max(at - AROUND, 0) : at], *values[at + 1 : at + 1 + AROUND]]
+        distances.append(abs(value - median(around)))
+    deviation = max(median(distances), LEAST_DEVIATION)
+    return [min(distance / deviation, MOST) for distance in distances]
