@@ -27,7 +27,7 @@ from numba import njit
 
 from prover.engine.scalars import NAN_WORD, SCALAR_MARGIN, ZERO32, word_of
 from prover.engine.scalars import exp64, expm1_64, log1p64, log_or_edge, rsqrt64, sigmoid64, tanh64
-from prover.engine.sums import exact_sum, finish_sum
+from prover.engine.sums import exact_sum, finish_sum, finish_sums
 from prover.engine.tabulated import cos64, erf64, sin64
 
 kernel = njit(cache=True, error_model="numpy", nogil=True, fastmath=False, boundscheck=False)

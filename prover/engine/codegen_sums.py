@@ -17,6 +17,10 @@ LANES: Final = 256
 """Outputs that a fold over outer loops keeps in flight."""
 
 
+_SCATTER: Final = bytes([0, 1, Op.IEQ, 2, 3, Op.SELECT])
+"""A term if it belongs here, else a constant: the gradient of a gather."""
+
+
 class SumKernels:
     """Generated kernels of one sum code; each is compiled when it is first asked for.
 
@@ -45,6 +49,10 @@ class SumKernels:
         """
         return self._get("outputs", pattern)
 
+    def over_points(self) -> Callable[..., int]:
+        """As `over_outputs`, for few terms: outputs in vector lanes, however their operands lie."""
+        return self._get("points", "s" * self.operands)
+
     def over_lanes(self, pattern: str) -> Callable[..., int]:
         """As `over_terms`, for long innermost fold loops: LANES chains, which run in vector lanes.
 
@@ -66,6 +74,7 @@ class SumKernels:
                 "terms": self._terms_source,
                 "lanes": self._lanes_source,
                 "outputs": self._outputs_source,
+                "points": self._points_source,
                 "exact": self._exact_source,
             }
             self._kernels[key] = store.load(HEADER + make[variant](pattern)).run
@@ -139,10 +148,7 @@ class SumKernels:
             q: (f"p{q}[J]", f"w{q}[J]") if kind == "1" else (f"p{q}", f"w{q}")
             for q, kind in enumerate(pattern)
         }
-        block = "width = min(inner - first, lanes)\n" + slices + "for j in range(width):\n"
-        block += "    s = sums[j]\n    e = errors[j]\n    m = sizes[j]\n"
-        block += indent(_two_sum(self.code, loads, "j", "s", "e", "m"), 4)
-        block += "    sums[j] = s\n    errors[j] = e\n    sizes[j] = m\n"
+        block = "width = min(inner - first, lanes)\n" + slices + self._add_lanes(loads)
         inner = "for first in range(0, inner, lanes):\n" + indent(block, 4) + self._advance("n_fold - 2")
         body = "sums[:] = 0.0\nerrors[:] = 0.0\nsizes[:] = 0.0\n"
         body += "done = np.int64(0)\nwhile done < terms:\n" + indent(inner + "done += inner\n", 4)
@@ -181,16 +187,14 @@ class SumKernels:
         loads = {
             q: (forms[kind][0].format(q=q), forms[kind][1].format(q=q)) for q, kind in enumerate(pattern)
         }
-        lanes += "for j in range(width):\n"
-        lanes += "    s = sums[j]\n    e = errors[j]\n    m = sizes[j]\n"
-        lanes += indent(_two_sum(self.code, loads, "j", "s", "e", "m"), 4)
-        lanes += "    sums[j] = s\n    errors[j] = e\n    sizes[j] = m\n"
+        added = self._add_lanes(loads)
+        if self.code == _SCATTER and pattern[0] + pattern[1] + pattern[3] == "000":
+            # A term that is not this row's adds +0 to every lane, which changes none: no sum is -0.
+            added = "if w0 == w1 or w3 != np.uint32(0):\n" + indent(added, 4)
+        lanes += added
         block = "width = min(last - first, lanes)\nsums[:] = 0.0\nerrors[:] = 0.0\nsizes[:] = 0.0\n"
         block += "for _ in range(terms):\n" + indent(lanes + self._advance("n_fold - 1"), 4)
-        finish = f"word, ok = finish_sum(sums[j], errors[j], sizes[j], terms * {max(self.entries, 1)})\n"
-        finish += "o = row * last + first + j\nout[o] = word\n"
-        finish += "if not ok:\n    flagged[flags] = o\n    flags += 1\n"
-        block += "for j in range(width):\n" + indent(finish, 4)
+        block += self._finish("row * last + first")
         start = f"lanes = np.int64({LANES})\nlast = layout[n_out]\n"
         start += "".join(f"o{q} = layout[{21 + 17 * q} + n_out - 1]\n" for q in range(self.operands))
         start += "".join(f"{name} = np.empty(lanes, np.float64)\n" for name in ("sums", "errors", "sizes"))
@@ -198,6 +202,47 @@ class SumKernels:
         loop += "    for first in range(0, last, lanes):\n" + indent(block, 8) + "return flags\n"
         return f"\n@kernel\ndef run(out, {self._arguments}layout, index, count, flagged):\n" + indent(
             self._start() + start + loop, 4
+        )
+
+    def _points_source(self, _pattern: str) -> str:
+        fill = "done = np.int64(0)\nwhile done < width:\n    row = (first + done) // last\n"
+        fill += "    begin = first + done - row * last\n    piece = min(last - begin, width - done)\n"
+        fill += "    left = row\n" + indent(self._locate("n_out - 2"), 4) + "    for j in range(piece):\n"
+        for q in range(self.operands):
+            fill += f"        b{q}[done + j] = i{q} + (begin + j) * o{q}\n"
+        fill += "    done += piece\n"
+        loads = {
+            q: (f"v{q}[np.uint64(b{q}[J] + i{q})]", f"a{q}[np.uint64(b{q}[J] + i{q})]")
+            for q in range(self.operands)
+        }
+        block = "width = min(rows - first, lanes)\n" + fill
+        block += "sums[:] = 0.0\nerrors[:] = 0.0\nsizes[:] = 0.0\n"
+        block += "".join(f"i{q} = np.int64(0)\n" for q in range(self.operands)) + "for _ in range(terms):\n"
+        block += indent(self._add_lanes(loads) + self._advance("n_fold - 1"), 4) + self._finish("first")
+        start = f"lanes = np.int64({LANES})\nlast = layout[n_out]\n"
+        for q in range(self.operands):
+            start += f"o{q} = layout[{21 + 17 * q} + n_out - 1]\nb{q} = np.empty(lanes, np.int64)\n"
+        start += "".join(f"{name} = np.empty(lanes, np.float64)\n" for name in ("sums", "errors", "sizes"))
+        loop = "for first in range(0, rows, lanes):\n" + indent(block, 4) + "return flags\n"
+        return f"\n@kernel\ndef run(out, {self._arguments}layout, index, count, flagged):\n" + indent(
+            self._start() + start + loop, 4
+        )
+
+    def _add_lanes(self, loads: dict[int, tuple[str, str]]) -> str:
+        """Add one term to each lane."""
+        text = "for j in range(width):\n    s = sums[j]\n    e = errors[j]\n    m = sizes[j]\n"
+        text += indent(_two_sum(self.code, loads, "j", "s", "e", "m"), 4)
+        return text + "    sums[j] = s\n    errors[j] = e\n    sizes[j] = m\n"
+
+    def _finish(self, start: str) -> str:
+        """Write the outputs of all lanes, ``start`` and those after it; list what is not certified."""
+        count = f"terms * {max(self.entries, 1)}"
+        return (
+            f"start = {start}\n"
+            f"if finish_sums(out[start : start + width], sums, errors, sizes, {count}, width) > 0:\n"
+            "    for j in range(width):\n"
+            f"        word, ok = finish_sum(sums[j], errors[j], sizes[j], {count})\n"
+            "        if not ok:\n            flagged[flags] = start + j\n            flags += 1\n"
         )
 
     def _exact_source(self, pattern: str) -> str:

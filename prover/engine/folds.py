@@ -20,6 +20,9 @@ from prover.engine.steps import PARALLEL_POINTS, TIER2, TIER3, Environment, Runt
 _LANES_FROM = 512
 """Terms from which it pays to keep one sum per lane."""
 
+_FEW_TERMS = 64
+"""Terms up to which outputs stand in vector lanes though their operands lie apart."""
+
 _ALL = np.empty(0, np.int64)
 
 
@@ -108,7 +111,10 @@ class TwoSum:
             if _vectorises(nest.reduce, inner) and nest.terms >= _LANES_FROM
             else code.over_terms(inner.replace("0", "s"))
         )
-        self._by_outputs = code.over_outputs(lanes) if _vectorises(nest.out, lanes) else None
+        few = nest.terms <= _FEW_TERMS and nest.size >= _FEW_TERMS
+        self._by_outputs = (
+            code.over_outputs(lanes) if _vectorises(nest.out, lanes) else code.over_points() if few else None
+        )
 
     def run(self, out: Words, arrays: Sequence[Words]) -> None:
         """Write all outputs."""

@@ -21,6 +21,9 @@ kernel: Final[Any] = njit(cache=True, error_model="numpy", nogil=True, fastmath=
 
 ZERO32: Final = np.float32(0.0)
 MAX_LOOPS: Final = 8
+LANES: Final = 256
+FEW_TERMS: Final = 16
+"""Terms of a max fold up to which outputs stand in vector lanes."""
 
 # Layout of map kernels and `read_leaf`: loop count, sizes, then per operand an offset and strides.
 MAP_SIZES: Final = 1
@@ -184,8 +187,60 @@ def _advance(at: Any, counter: Array, layout: Array, sizes: Any, strides: Any, l
 
 
 @kernel
+def _fold_max_lanes(  # noqa: C901
+    out: Array, source: Array, layout: Array, want_index: bool
+) -> None:
+    """`fold_max` for few terms, LANES outputs at a time."""
+    values = source.view(np.float32)
+    n_out, n_fold = layout[0], layout[FOLD_REDUCE]
+    last, step = layout[FOLD_OUT_SIZES + n_out - 1], layout[FOLD_OPERANDS + n_out]
+    counter = np.zeros(MAX_LOOPS, np.int64)
+    bases = np.empty(LANES, np.int64)
+    best = np.empty(LANES, np.float32)
+    where = np.empty(LANES, np.uint32)
+    for first in range(0, layout[FOLD_ROWS], LANES):
+        width = min(np.int64(LANES), layout[FOLD_ROWS] - first)
+        done = np.int64(0)
+        while done < width:
+            row = (first + done) // last
+            begin = first + done - row * last
+            piece = min(last - begin, width - done)
+            base = layout[FOLD_OPERANDS] + begin * step
+            for d in range(n_out - 2, -1, -1):
+                size = layout[FOLD_OUT_SIZES + d]
+                base += (row % size) * layout[FOLD_OPERANDS + 1 + d]
+                row //= size
+            for j in range(piece):
+                bases[done + j] = base + j * step
+            done += piece
+        at = np.int64(0)
+        for j in range(width):
+            best[j] = values[np.uint64(bases[j])]
+            where[j] = np.uint32(0)
+        for term in range(1, layout[FOLD_TERMS]):
+            at = _advance(at, counter, layout, FOLD_REDUCE_SIZES, FOLD_OPERANDS + 9, n_fold - 1)
+            for j in range(width):
+                x = values[np.uint64(bases[j] + at)]
+                wins = (x > best[j]) | (math.isnan(x) & (not math.isnan(best[j])))
+                best[j] = x if wins else best[j]
+                where[j] = np.uint32(term) if wins else where[j]
+        counter[:] = 0
+        target = out[first : first + width]
+        if want_index:
+            for j in range(width):
+                target[j] = where[j]
+        else:
+            for j in range(width):
+                word = np.float32(best[j] + ZERO32).view(np.uint32)
+                target[j] = np.uint32(0x7FC00000) if math.isnan(best[j]) else word
+
+
+@kernel
 def fold_max(out: Array, source: Array, layout: Array, want_index: bool) -> None:
     """Max or first argmax (N-10); layout is a fold layout with one operand."""
+    if layout[FOLD_TERMS] <= FEW_TERMS:
+        _fold_max_lanes(out, source, layout, want_index)
+        return
     values = source.view(np.float32)
     n_out, n_fold = layout[0], layout[FOLD_REDUCE]
     inner = layout[FOLD_REDUCE_SIZES + n_fold - 1]

@@ -18,10 +18,11 @@ from protocol.program.address import WORD_MASK, capacity
 from protocol.program.descriptor import NO_GATHER, Leaf, LeafKind, Node, Source
 from protocol.program.program import Program
 from prover.engine.codegen import SCALAR_KERNELS, map_kernel
-from prover.engine.codegen_sums import sum_kernels
+from prover.engine.codegen_sums import SumKernels, sum_kernels
 from prover.engine.folds import FoldOperand, Nest, SumStep
 from prover.engine.layout import Operand, merge, read_layout, row_major
 from prover.engine.products import ProductStep
+from prover.engine.reads import BoxReadStep, BoxTables
 from prover.engine.steps import (
     PARALLEL_POINTS,
     ConstantStep,
@@ -160,13 +161,22 @@ class Lowering:
                 )
             )
             return
-        kernels = sum_kernels(code)
-        if not kernels.entries:
-            self.steps.append(ConstantStep(target=number, size=self._extents[number]))
-        elif code == bytes([0, 1, Op.MUL]) and ProductStep.eligible(nest):
-            self.steps.append(ProductStep(target=number, nest=nest, code=kernels, runtime=self._runtime))
-        else:
-            self.steps.append(SumStep(target=number, nest=nest, code=kernels, runtime=self._runtime))
+        self.steps.append(self._sum(number, nest, sum_kernels(code)))
+
+    def _sum(self, number: int, nest: Nest, code: SumKernels) -> Step:
+        if not code.entries:
+            return ConstantStep(target=number, size=self._extents[number])
+        if code.code == bytes([0, 1, Op.MUL]) and ProductStep.eligible(nest):
+            return self._product(number, nest, code)
+        return SumStep(target=number, nest=nest, code=code, runtime=self._runtime)
+
+    def _product(self, number: int, nest: Nest, code: SumKernels) -> Step:
+        if self._runtime.device is None:
+            return ProductStep(target=number, nest=nest, code=code, runtime=self._runtime)
+        from prover.engine.device import DeviceProductStep, check_device
+
+        device = check_device(self._runtime.device)
+        return DeviceProductStep(target=number, nest=nest, code=code, runtime=self._runtime, device=device)
 
     def _operand(self, number: int, node: Node, i: int) -> Operand:
         """The leaf as an affine operand over all loops of the node, read into an array first if needed."""
@@ -224,14 +234,28 @@ class Lowering:
         if index is not None:
             vectors.append([index.strides[j] for j in kept])
         nest, strides = merge(sizes, vectors)
+        source, points = self.place(leaf.source, leaf.source_id), math.prod(sizes)
+        tables = BoxTables.of(nest, leaf, strides) if index is None else None
+        if tables is not None:
+            box = BoxReadStep(
+                target=target,
+                node=number,
+                source=source,
+                points=points,
+                fill=leaf.fill,
+                tables=tables,
+                runtime=self._runtime,
+            )
+            self.steps.append(box)
+            return target
         along = None if index is None else (index.offset, strides[-1])
         self.steps.append(
             ReadStep(
                 target=target,
                 node=number,
-                source=self.place(leaf.source, leaf.source_id),
+                source=source,
                 index=None if index is None else index.source,
-                points=math.prod(sizes),
+                points=points,
                 layout=read_layout(nest, leaf, strides[: leaf.rank], along),
             )
         )

@@ -48,6 +48,25 @@ def finish_sum(s: float, errors: float, magnitude: float, terms: Any) -> Any:
     return _round(np.float64(low)), low == high
 
 
+@kernel
+def finish_sums(words: Array, sums: Array, errors: Array, sizes: Array, terms: Any, width: Any) -> Any:
+    """`finish_sum` of the first ``width`` lanes, without branches; return how many are not certified."""
+    scale = (np.float64(terms) + 16.0) * 2.0**-52
+    open_ = np.int64(0)
+    for j in range(width):
+        s = sums[j]
+        c = s + errors[j]
+        bound = scale * sizes[j] + 2.0**-51 * abs(c)
+        low = np.float32(c - bound)
+        high = np.float32(c + bound)
+        exact = (sizes[j] == 0.0) | (s - s != 0.0)
+        value = np.float32(s) if exact else low
+        word = np.float32(value + np.float32(0.0)).view(np.uint32)
+        words[j] = np.uint32(0x7FC00000) if math.isnan(value) else word
+        open_ += np.int64((not exact) & (low != high))
+    return open_
+
+
 LIMBS: Final = 24
 """32-bit limbs of the superaccumulator: 768 bits, unit 2^-298, as N-12 has it."""
 
