@@ -14,12 +14,13 @@ from typing import Any, Final
 
 from challenger.cache import Cache
 from challenger.ledger import Ledger
+from challenger.limits import Purse
 from challenger.pace import Machine, Pace, measure
 from challenger.parallel import Pool
 from challenger.record import Record
 from challenger.replay import Replay, Store
 from challenger.solver import Challenger, solve
-from protocol.chain.agent import Agent, Log
+from protocol.chain.agent import Agent, Log, ids
 from protocol.chain.court_view import ChainView
 from protocol.chain.deployment import Contracts
 from protocol.chain.moves import ensure_allowance
@@ -61,6 +62,7 @@ class Watcher(Agent):
         hooks: Hooks = HONEST,
         machine: Machine | None = None,
         ledger: Ledger | None = None,
+        purse: Purse | None = None,
         pool: Pool | None = None,
         listed: Sequence[CheckpointStore] = (),
         direct: bool = False,
@@ -80,6 +82,7 @@ class Watcher(Agent):
             hooks: how its replay departs from the program, for drills: it accuses whoever follows it.
             machine: measures the pace at the first turn without an open dispute, and judges it (A-9).
             ledger: told to look after each look at the chain (A-14).
+            purse: holds back what would go beyond the operator's limits (A-30).
             pool: of processes that replay segments side by side and share the cache (A-15).
             listed: the stores that these processes know.
             direct: open disputes without reserving them (A-1).
@@ -99,7 +102,7 @@ class Watcher(Agent):
             geometry=folder.job.geometry, program=folder.program, trace=self._replay.trace
         )
         self.pace: Pace | None = None
-        self._executor, self._machine, self._ledger = executor, machine, ledger
+        self._executor, self._machine, self._ledger, self._purse = executor, machine, ledger, purse
         self._me = Challenger(
             address=(account or NOBODY) if key is None else contracts.account,
             job=folder.job,
@@ -120,6 +123,11 @@ class Watcher(Agent):
     def differences(self) -> dict[bytes, int | None]:
         """By update id the first wrong segment (absolute), None for a right one; none while it is unknown."""
         return self._replay.differences
+
+    @property
+    def behind(self) -> int:
+        """Segments to replay until every update has been compared, as of the last look."""
+        return self._replay.left(self.view.chain(self.job_id))
 
     @property
     def job_id(self) -> bytes:
@@ -145,6 +153,22 @@ class Watcher(Agent):
             )
             reserving = all(reservation.digest != digest for reservation in mine)
         return self._folder.job.money.challenge_bond if reserving else 0
+
+    def send(self, move: Move) -> bool:
+        """Send a move as an agent does, unless it is held back (A-30): then it is said."""
+        locks = self.locks(move)
+        why = self._purse.held(self.view, move, locks) if self._purse is not None else None
+        if why is None:
+            return super().send(move)
+        self._log.once(
+            f"HELD BACK {type(move).__name__}, so what is wrong may stand: {why}",
+            level="error",
+            held=True,
+            move=type(move).__name__,
+            locks=locks,
+            **ids(move),
+        )
+        return False
 
     def _salt(self, update: bytes, segment: int, losses: int) -> bytes:
         # A-6: the same after a restart, and nobody else can guess it.

@@ -9,6 +9,7 @@
     |   `-- AccountError    7   tokens or coins that the account has not
     |-- StorageError        8   a disk or store that cannot be read or written
     |-- UsageError          2   a command that cannot be carried out as given
+    |-- AttentionError      9   a command that looked for trouble and found some
     |-- CompileError        3   a contract that the compiler refuses (protocol.chain.artifacts)
     `-- BrokenRuleError     1   a safety rule that does not hold, in simulations (protocol.game.rules)
 
@@ -92,3 +93,9 @@ class UsageError(GavelError):
     """A command that cannot be carried out as it was given."""
 
     exit_code = 2
+
+
+class AttentionError(GavelError):
+    """A command that looks for trouble has ended, and found some: an operator must act."""
+
+    exit_code = 9

@@ -12,6 +12,7 @@ import click
 
 from challenger.ledger import Exposure
 from protocol.chain.agent import Log
+from protocol.errors import AttentionError
 
 log_option: Final = click.option(
     "--log",
@@ -22,7 +23,7 @@ log_option: Final = click.option(
     help="Lines for people, or one JSON object a line with ids in full.",
 )
 
-_SAID: Final = frozenset({"segment", "status", "dry_run", "locks", *Exposure.__dataclass_fields__})
+_SAID: Final = frozenset({"segment", "status", "dry_run", "held", "locks", *Exposure.__dataclass_fields__})
 """Left out of lines for people, whose text says them: segments counted from 1 (in fields from 0, as on the
 chain), and amounts.
 """
@@ -52,6 +53,28 @@ def line_log(actor: str, *, form: str = "text", **always: object) -> Log:
         sys.stdout.flush()
 
     return log
+
+
+class Attention:
+    """Remembers whether an operator must act: for commands that end, whose status has to say so (E-1)."""
+
+    def __init__(self) -> None:
+        self._first: str | None = None
+
+    def log(self, inner: Log) -> Log:
+        """Return a log that notes the first line of level ERROR and hands on all of them."""
+
+        def told(text: str, /, *, level: str = "info", **fields: object) -> None:
+            if level == "error" and self._first is None:
+                self._first = text
+            inner(text, level=level, **fields)
+
+        return told
+
+    def check(self) -> None:
+        """Raise AttentionError if there was such a line."""
+        if self._first is not None:
+            raise AttentionError(f"a line of level ERROR asks for an operator: {self._first}")
 
 
 def _text(now: float, level: str, actor: str, text: str, fields: dict[str, object]) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gavel.commands.logs import line_log, log_option
+from gavel.commands.logs import Attention, line_log, log_option
+from gavel.commands.metering import metrics_option, start_metrics
 from gavel.commands.shared import (
     PATH,
     Real,
@@ -23,15 +24,18 @@ from gavel.commands.shared import (
 from protocol.errors import UsageError
 
 if TYPE_CHECKING:
-    from protocol.chain.agent import Agent, Log
+    from protocol.chain.agent import Log
     from protocol.job_folder import JobFolder
+
+AMOUNT = click.IntRange(0)
+"""Of tokens or coins, in the smallest unit."""
 
 MOST_CONFIRMATIONS = 64
 """Nodes that are no archives answer for the last 128 blocks."""
 
 
 @click.command()
-@click.argument("folders", nargs=-1, required=True, type=PATH, metavar="FOLDER...")
+@click.argument("folders", nargs=-1, type=PATH, metavar="[FOLDER]...")
 @chain_options
 @key_option
 @poll_option
@@ -102,6 +106,14 @@ MOST_CONFIRMATIONS = 64
     show_default=True,
     help="Say at the start whether this machine keeps up with each job.",
 )
+@click.option(
+    "--jobs", type=PATH, help="Follow the jobs in the folders of this folder, new ones as they come."
+)
+@click.option("--select", type=PATH, metavar="TOML", help="Follow only jobs that meet these criteria.")
+@click.option("--max-exposure", type=AMOUNT, metavar="TOKENS", help="Bonds locked at the same time.")
+@click.option("--max-loss", type=AMOUNT, metavar="TOKENS", help="Begin no dispute after so much is lost.")
+@click.option("--max-gas", type=AMOUNT, metavar="WEI", help="Begin no dispute after so much in 24 hours.")
+@metrics_option
 def watch(
     folders: tuple[Path, ...],
     rpc: str,
@@ -123,87 +135,84 @@ def watch(
     defend_limit: int | None,
     threads: int,
     measure: bool,
+    jobs: Path | None,
+    select: Path | None,
+    max_exposure: int | None,
+    max_loss: int | None,
+    max_gas: int | None,
+    metrics: str | None,
 ) -> None:
     """Replay every update of one or several jobs and dispute the wrong ones.
 
     Each FOLDER is a job as `gavel job new` wrote it. Runs until it is interrupted. It keeps nothing that it
-    needs: start it again at any time. A line of level ERROR asks for an operator.
+    needs: start it again at any time. A line of level ERROR asks for an operator; with --once, the exit
+    status is 9 if there was one. Amounts are in the smallest unit. Limits hold back what begins a dispute,
+    never a move of one that is open.
     """
-    from challenger.agent import Watcher
-    from challenger.ledger import Ledger
-    from challenger.pace import Machine, block_time, check_confirmations
-    from gavel.guarding import guards_of
-    from gavel.jobs import make_executor
-    from gavel.pools import cache_of, pool_of
+    from challenger.limits import Limits
+    from challenger.pace import Machine
+    from gavel.selection import Criteria, Scout
+    from gavel.watching import Choices, Patrol
     from protocol.chain.agent import run
     from protocol.chain.court_view import ChainView
     from protocol.job_folder import JobFolder
-    from prover.engine.checkpoints import store_of_job
 
+    if not folders and jobs is None:
+        raise UsageError("there is nothing to watch: name a job's FOLDER, or a folder of them with --jobs")
+    if cache_size is not None and cache is None and processes is None and ray is None:
+        raise UsageError("--cache-size limits a cache, and there is none; name a --cache")
     looked = read_address(account)
     key = _key(key_file, dry_run=dry_run, account=account)
-    log = line_log("watcher", form=form)
-    jobs = _distinct([JobFolder.load(folder) for folder in folders], folders)
+    criteria = Criteria.load(select) if select is not None else Criteria()
+    loaded = _distinct([JobFolder.load(folder) for folder in folders], folders)
+    attention = Attention()
+    log = attention.log(line_log("watcher", form=form))
     contracts = connect(rpc, deployment, key)
     contracts.verify()
-    if confirmations:
-        seconds = block_time(contracts.client)
-        for job in jobs:
-            finding = check_confirmations(confirmations, seconds, job.job.clocks)
-            if finding is not None:
-                log(finding.text, level=finding.level, job=job.job.job_id)
     view = ChainView(contracts, confirmations=confirmations, progress=_progress(log))
     address = contracts.account if key is not None else looked
-    ledger = Ledger(contracts, address, log=log) if address is not None else None
-    machine = Machine() if measure else None
-    watchers: list[Agent] = []
-    side_by_side = processes is not None or ray is not None
-    if cache_size is not None and cache is None and not side_by_side:
-        raise UsageError("--cache-size limits a cache, and there is none; name a --cache")
-    for path, job in zip(folders, jobs, strict=True):
-        named = line_log("watcher", form=form, job=job.job.job_id) if len(jobs) > 1 else log
-        kept = pool = None
-        if cache is not None or side_by_side:
-            kept = cache_of(job, cache, size=cache_size, log=named)
-        if kept is not None and side_by_side:
-            pool = pool_of(
-                path, kept, processes=processes, ray=ray, stores=stores, threads=threads, log=named
-            )
-        known = [store_of_job(job, url) for url in stores]
-        watcher = Watcher(
-            contracts=contracts,
-            folder=job,
-            executor=make_executor(job, threads=threads),
-            key=key,
-            log=named,
-            view=view,
-            stores=known,
-            cache=kept,
-            pool=pool,
-            listed=known,
-            dry_run=dry_run,
-            account=address,
-            machine=machine,
-            ledger=ledger,
-            direct=direct,
-        )
-        watchers.append(watcher)
-        watchers += guards_of(
-            watcher,
-            contracts,
-            job,
-            log=named,
-            account=address or bytes(20),
-            dry_run=dry_run,
-            defend=defend,
-            limit=defend_limit,
-        )
-        named(
-            f"follows job {job.job.job_id.hex()}" + (", and sends nothing" if dry_run else ""), **_about(job)
-        )
-        if ledger is not None and not dry_run:
-            ledger.check_means(job.job)
-    run(watchers, poll=poll, stop=stop_on_signals(), log=log, once=once)
+    meter = start_metrics(metrics, contracts=contracts, view=view, account=address, log=log, poll=poll)
+
+    def log_of(job: JobFolder | None) -> Log:
+        several = jobs is not None or len(loaded) > 1
+        named = {} if job is None or not several else {"job": job.job.job_id}
+        told = attention.log(line_log("watcher", form=form, **named))
+        return told if meter is None else meter.log(told, job=None if job is None else job.job.job_id)
+
+    choices = Choices(
+        key=key,
+        account=address,
+        dry_run=dry_run,
+        stores=stores,
+        cache=cache,
+        cache_size=cache_size,
+        processes=processes,
+        ray=ray,
+        threads=threads,
+        direct=direct,
+        defend=defend,
+        defend_limit=defend_limit,
+        limits=Limits(exposure=max_exposure, loss=max_loss, gas=max_gas),
+        criteria=criteria,
+    )
+    patrol = Patrol(
+        choices,
+        contracts=contracts,
+        view=view,
+        log=log_of,
+        confirmations=confirmations,
+        machine=Machine() if measure else None,
+        meter=meter,
+    )
+    for path, job in zip(folders, loaded, strict=True):
+        patrol.follow(path, job)
+    if jobs is not None:
+        patrol.agents.append(Scout(jobs, view=view, follow=patrol.follow, log=log_of(None)))
+    if meter is not None:
+        patrol.agents.append(meter)
+    run(patrol.agents, poll=poll, stop=stop_on_signals(), log=log_of(None), once=once)
+    if once:
+        attention.check()
 
 
 def _key(key_file: Path | None, *, dry_run: bool, account: str | None) -> bytes | None:
@@ -233,16 +242,6 @@ def _distinct(jobs: list[JobFolder], folders: tuple[Path, ...]) -> list[JobFolde
             first = folders[ids.index(job_id)]
             raise UsageError(f"{first} and {folders[number]} hold the same job; name one of them")
     return jobs
-
-
-def _about(job: JobFolder) -> dict[str, Any]:
-    clocks = job.job.clocks
-    return {
-        "segments": job.job.geometry.segments,
-        "window": clocks.window,
-        "replay": clocks.replay,
-        "response": clocks.response,
-    }
 
 
 def _progress(log: Log) -> Any:

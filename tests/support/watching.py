@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from web3.types import RPCEndpoint, RPCResponse
+
 from challenger.agent import Watcher
 from gavel.demo.parties import TrainingParty
 from gavel.jobs import make_executor, open_job
@@ -18,6 +20,18 @@ from protocol.chain.embedded import EmbeddedChain, EmbeddedProvider, frozen_cloc
 from protocol.game.moves import Move
 from protocol.game.trace import HONEST, Hooks
 from protocol.game.view import DisputeStatus, UpdateInfo
+
+
+class Cut(EmbeddedProvider):
+    """A node that can be cut off."""
+
+    off = False
+
+    def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
+        if self.off:
+            raise ConnectionError("no route to the node")
+        return super().make_request(method, params)
+
 
 ROLES = ("deployer", "requester", "trainer", "cheat", "watcher", "other")
 PURSE = 10**9

@@ -8,17 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from web3.types import RPCEndpoint, RPCResponse
 
 from challenger.agent import Watcher
 from challenger.pace import Pace
 from protocol.chain.agent import run
 from protocol.chain.court_view import ChainView
-from protocol.chain.embedded import EmbeddedProvider
 from protocol.errors import ChainError, UsageError
 from protocol.game.moves import Move, Open, Reserve, Silence
 from protocol.game.view import DisputeStatus, UpdateStatus
-from tests.support.watching import PURSE, Field, Lines
+from tests.support.watching import PURSE, Cut, Field, Lines
 
 
 @pytest.fixture(scope="module")
@@ -29,17 +27,6 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Field:
 @pytest.fixture
 def field(opened: Field, tmp_path: Path) -> Iterator[Field]:
     yield from opened.lent(tmp_path)
-
-
-class Cut(EmbeddedProvider):
-    """A node that can be cut off."""
-
-    off = False
-
-    def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
-        if self.off:
-            raise ConnectionError("no route to the node")
-        return super().make_request(method, params)
 
 
 def _won(field: Field) -> None:

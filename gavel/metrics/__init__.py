@@ -1,0 +1,1 @@
+"""Metrics and health of processes that run for long (specs/metrics.md)."""
