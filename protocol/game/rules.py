@@ -10,13 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from protocol.commitments.tree import height
 from protocol.errors import GavelError
-from protocol.game.clock import MOST_TRACES
+from protocol.game import bounds
 from protocol.game.ids import MOST_CANDIDATES
 from protocol.game.model import Model
 from protocol.game.openings import Openings
 from protocol.game.view import DisputeStatus
+from protocol.program.program import Program
 
 
 class BrokenRuleError(GavelError):
@@ -98,7 +98,7 @@ def wrong_updates_fall(model: Model, protected: Protected) -> None:
         if protected.truth.first_difference(model.board.info(update)) is None:
             continue
         _hold(not model.board.is_final(update), "I-7: a wrong update became final under an honest dispute")
-        in_time = model.board.time <= fall_limit(model, update)
+        in_time = model.board.time <= fall_limit(model, update, protected.truth.program)
         _hold(in_time, f"I-7: a wrong update outlived its dispute, posted {posted.deadline}")
 
 
@@ -142,22 +142,15 @@ def check(model: Model, protected: Protected) -> None:
         rule(model, protected)
 
 
-def fall_limit(model: Model, update: bytes) -> int:
-    """Return the last moment at which a wrong update can be alive, if its honest disputes were opened in
-    time (I-7).
+def fall_limit(model: Model, update: bytes, program: Program) -> int:
+    """Return the last second at which a wrong update can be alive, if it is disputed in time (I-7, D-19).
 
-    The constant of the clocks: three positions, each with its posting period; two moves a level, each with
-    R; both reserves once; and one response more for whoever settles.
+    One response more than the bound, for whoever settles.
     """
     posted = model.board.updates[update]
     terms = model.board.jobs[posted.job].terms
-    clocks, geometry = terms.clocks, terms.geometry
-    postings = 3 * (MOST_TRACES * clocks.allowance + clocks.response + clocks.reserve)
-    folds = height(1 << 32)
-    trees = (geometry.steps_height, geometry.nodes_height, geometry.tensor_height, folds)
-    levels = sum(-(-tree // geometry.fanout_log2) + 1 for tree in trees)
-    moves = (2 * levels + 1) * clocks.response + 2 * clocks.reserve + MOST_TRACES * clocks.allowance
-    return posted.deadline + clocks.opening + postings + moves
+    lists = bounds.longest_of(terms.geometry, program)
+    return bounds.decided_by(posted.deadline, terms.clocks, lists) + terms.clocks.response
 
 
 def _locks(model: Model, party: bytes) -> int:

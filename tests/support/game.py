@@ -353,7 +353,7 @@ def holding_back(player: Player, kinds: type | tuple[type, ...], held: list[tupl
 
 def settled_by(at: Table, update: bytes) -> int:
     """I-7: the time by which a wrong update has fallen if it is disputed by its deadline."""
-    return rules.fall_limit(at.model, update)
+    return rules.fall_limit(at.model, update, at.example.program)
 
 
 # -------------------------------------------------------------------- lies
