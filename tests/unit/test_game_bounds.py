@@ -154,7 +154,9 @@ def test_the_slowest_play_takes_as_long_as_the_formula_says_to_the_second() -> N
     assert at.model.now() == bounds.decided_by(deadline, clocks, LISTS)
     assert at.decided()["range"] == 1
     # The honest challenger has spent its whole reserve, and lost nothing; everything above has ended.
-    for sender, move in game.players[WATCHER](at.model):
+    for kind in (m.Settle, m.Close):
+        [(sender, move)] = game.players[WATCHER](at.model)
+        assert isinstance(move, kind)
         at.send(sender, move)
     assert at.model.update(game.update).status == UpdateStatus.FALLEN
     assert at.model.tokens_of(WATCHER) > PURSE
