@@ -27,6 +27,12 @@ threads_option: Final = click.option(
     "--threads", type=click.IntRange(1), default=1, show_default=True, help="For large nodes of a replay."
 )
 
+device_option: Final = click.option(
+    "--device",
+    metavar="DEVICE",
+    help="Multiply matrices by torch on this device, such as cuda; the bits are the same.",
+)
+
 
 def open_stores(loaded: JobFolder, folder: Path, stores: tuple[str, ...]) -> list[CheckpointStore]:
     """Return the named stores of a job, or the one in its folder. Raises UsageError for an unknown URL."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from gavel.commands.shared import folder_argument, logger
-from gavel.commands.stored import open_stores, steps_shown, stores_option, threads_option
+from gavel.commands.stored import device_option, open_stores, steps_shown, stores_option, threads_option
 from protocol.errors import UsageError
 
 _RANGE = re.compile(r"(\d*):(\d*)")
@@ -21,7 +21,10 @@ _RANGE = re.compile(r"(\d*):(\d*)")
     "--segments", metavar="A:B", help="Segments A to B, from 1, both included; either may be left out."
 )
 @threads_option
-def verify(folder: Path, stores: tuple[str, ...], segments: str | None, threads: int) -> None:
+@device_option
+def verify(
+    folder: Path, stores: tuple[str, ...], segments: str | None, threads: int, device: str | None
+) -> None:
     """Check checkpoints against a job, without a chain.
 
     Every stored state has to hash to its name, and to be what a replay of its segment gives. Ends at the
@@ -38,7 +41,7 @@ def verify(folder: Path, stores: tuple[str, ...], segments: str | None, threads:
     with steps_shown("replaying") as progress:
         verifier = Verifier(
             loaded,
-            make_executor(loaded, threads=threads),
+            make_executor(loaded, threads=threads, device=device),
             open_stores(loaded, folder, stores),
             log=log,
             progress=progress,

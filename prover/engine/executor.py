@@ -68,6 +68,7 @@ class Executor:
         batch: int,
         tensor_height: int,
         threads: int = 1,
+        device: str | None = None,
     ) -> None:
         """Lower every node; kernels are compiled, or read from the cache, when they first run.
 
@@ -77,10 +78,11 @@ class Executor:
             seed, n_rows, batch: of the schedule (P-7).
             tensor_height: H of the job (C-5).
             threads: for large nodes.
+            device: multiply by torch there, "cuda" or "cpu"; None: tiles of our own on the processor.
 
         Raises:
-            UsageError: the inputs do not fit the program, or there are no threads.
-            UnsupportedError: the processor flushes subnormals to zero.
+            UsageError: the inputs do not fit the program, or there are no threads, or no such device.
+            UnsupportedError: the processor flushes subnormals to zero, or the device cannot be relied on.
         """
         if [words.size for words in inputs] != [spec.extent for spec in program.inputs] or threads < 1:
             raise UsageError(
@@ -98,8 +100,9 @@ class Executor:
             threads=threads,
             pool=pool,
             flags=np.zeros((len(program.nodes), 3), np.int64),
+            device=device,
         )
-        lowering = Lowering(program, tensor_height, self._runtime)
+        lowering = self._lowering(program, tensor_height)
         self._steps = lowering.steps
         self._references = [step for step in lowering.steps if isinstance(step, ReferenceStep)]
         empty = np.empty(0, np.uint32)
@@ -116,6 +119,9 @@ class Executor:
         self._chained = chained(self._steps, self._kept, self._runtime)
         self._releases = {id(steps): self._last_uses(steps) for steps in (self._steps, self._chained)}
         self._lock = Lock()
+
+    def _lowering(self, program: Program, tensor_height: int) -> Lowering:
+        return Lowering(program, tensor_height, self._runtime)
 
     def fitted(self, state: Sequence[Words]) -> list[Words]:
         """Return what a step reads of a state with false padding: every slot as long as the program says."""

@@ -6,11 +6,12 @@ from protocol.job_folder import JobFolder
 from prover.engine.executor import Executor
 
 
-def executor_of_job(folder: JobFolder, *, threads: int = 1) -> Executor:
+def executor_of_job(folder: JobFolder, *, threads: int = 1, device: str | None = None) -> Executor:
     """Prepare the program of a job for running.
 
     Args:
         threads: used by large nodes.
+        device: as `Executor`.
 
     Raises:
         UsageError, UnsupportedError: as `Executor`.
@@ -24,4 +25,5 @@ def executor_of_job(folder: JobFolder, *, threads: int = 1) -> Executor:
         batch=geometry.batch,
         tensor_height=geometry.tensor_height,
         threads=threads,
+        device=device,
     )

@@ -90,7 +90,9 @@ def program_of(nodes: Sequence[Node], inputs: Sequence[Words]) -> tuple[Program,
     return program, arrays
 
 
-def executor_of(nodes: Sequence[Node], inputs: Sequence[Words], threads: int = 1) -> Executor:
+def executor_of(
+    nodes: Sequence[Node], inputs: Sequence[Words], threads: int = 1, device: str | None = None
+) -> Executor:
     """The fast engine for some nodes."""
     program, arrays = program_of(nodes, inputs)
     return Executor(
@@ -101,6 +103,7 @@ def executor_of(nodes: Sequence[Node], inputs: Sequence[Words], threads: int = 1
         batch=BATCH,
         tensor_height=tensor_height(program),
         threads=threads,
+        device=device,
     )
 
 
@@ -111,9 +114,16 @@ def reference(nodes: Sequence[Node], inputs: Sequence[Words], step: int = 0) -> 
     return interpreter.run_step([np.zeros(1, np.uint32)], step)[0]
 
 
-def check(nodes: Sequence[Node], inputs: Sequence[Words], *, step: int = 0, threads: int = 1) -> Executor:
+def check(
+    nodes: Sequence[Node],
+    inputs: Sequence[Words],
+    *,
+    step: int = 0,
+    threads: int = 1,
+    device: str | None = None,
+) -> Executor:
     """Run some nodes both ways and compare every bit; the executor, for its counters."""
-    executor = executor_of(nodes, inputs, threads)
+    executor = executor_of(nodes, inputs, threads, device)
     fast = executor.run([np.zeros(1, np.uint32)], step).outputs
     for number, (got, wanted) in enumerate(zip(fast, reference(nodes, inputs, step), strict=True)):
         wrong = np.flatnonzero(got != wanted) if got.shape == wanted.shape else np.arange(1)
