@@ -205,6 +205,7 @@ def fetch(
     from gavel.fetching import fetch_state, final_roots
     from gavel.jobs import make_executor
     from gavel.receipt import check_free, make_receipt, receipt_path, save
+    from protocol.chain.agreement import require_agreement
     from protocol.chain.court_view import ChainView
     from protocol.job_folder import JobFolder
 
@@ -216,6 +217,8 @@ def fetch(
     view = ChainView(contracts)
     events = view.refresh()
     require_opened(view, loaded.job)
+    job_id = loaded.job.job_id
+    require_agreement(contracts, job_id, block=view.block, updates=[u.update for u in view.chain(job_id)])
     with steps_shown("replaying") as progress:
         fetched = fetch_state(
             loaded,

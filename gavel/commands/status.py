@@ -34,6 +34,7 @@ def status(folders: tuple[Path, ...], rpc: str, deployment: Path, account: str |
     """
     from gavel import status as reading
     from gavel.commands.watcher import read_address
+    from protocol.chain.agreement import require_agreement
     from protocol.chain.court_view import ChainView
     from protocol.job_folder import JobFolder
 
@@ -47,6 +48,9 @@ def status(folders: tuple[Path, ...], rpc: str, deployment: Path, account: str |
     view.refresh()
     ids = list(dict.fromkeys(job.job_id for job in jobs)) if jobs else None
     seen = reading.picture(contracts, view, jobs=ids, account=looked)
+    for shown in seen.jobs:  # A-21: what nodes contradict each other about is not shown
+        updates = [update.info.update for update in shown.updates]
+        require_agreement(contracts, shown.job, block=view.block, updates=updates)
     if as_json:
         click.echo(json.dumps(reading.to_json(seen), indent=2))
     else:

@@ -23,6 +23,8 @@ import pytest
 from web3 import HTTPProvider
 from web3.types import RPCEndpoint
 
+from protocol.chain.embedded import CHAIN_ID, development_keys
+
 LOCKED = Path(__file__).parent / "anvil_npm"
 FOLDER = Path(sys.prefix) / "anvil"
 PATIENCE = 240.0
@@ -85,6 +87,11 @@ class Anvil:
         assert "error" not in response, (method, response["error"])
         return response["result"]
 
+    @property
+    def chain(self) -> AnvilChain:
+        """It in the manner of an `EmbeddedChain`."""
+        return AnvilChain(self)
+
     def pass_time(self, seconds: int) -> None:
         """Move the clock on, and mine a block there."""
         self.rpc("evm_increaseTime", seconds)
@@ -93,6 +100,19 @@ class Anvil:
     def head(self) -> int:
         """Number of the latest block."""
         return int(self.rpc("eth_blockNumber"), 16)
+
+
+class AnvilChain:
+    """An anvil where a test has been written for an `EmbeddedChain`."""
+
+    chain_id = CHAIN_ID
+
+    def __init__(self, node: Anvil) -> None:
+        self.node, self.keys = node, development_keys(10)
+
+    def rpc(self, method: str, params: list[Any]) -> Any:
+        """As `EmbeddedChain.rpc`; the request must have a result."""
+        return self.node.rpc(method, *params)
 
 
 @contextmanager

@@ -62,10 +62,15 @@ class Field:
         chain, contracts (by role), folder, view.
     """
 
-    def __init__(self, tmp: Path, *, provider: Callable[[EmbeddedChain], Any] = EmbeddedProvider) -> None:
+    def __init__(
+        self, tmp: Path, *, provider: Callable[[Any], Any] = EmbeddedProvider, chain: Any = None
+    ) -> None:
+        """Args: chain: with the keys and requests of an `EmbeddedChain`; a fresh one unless given."""
         self.tmp, self._provider = tmp, provider
-        self.chain = EmbeddedChain(accounts=len(ROLES), genesis_time=4_000_000_000, clock=frozen_clock)
-        self.keys = dict(zip(ROLES, self.chain.keys, strict=True))
+        self.chain = chain or EmbeddedChain(
+            accounts=len(ROLES), genesis_time=4_000_000_000, clock=frozen_clock
+        )
+        self.keys = dict(zip(ROLES, self.chain.keys, strict=False))
         first = deploy(self.client("deployer"))
         self.deployment = first.deployment
         self.contracts = {who: Contracts.bind(self.client(who), self.deployment) for who in ROLES}
