@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from gavel.commands.shared import PATH, key_option, private_key
+from gavel.commands.shared import PATH, key_option, nodes_option, private_key
 from protocol.errors import UnsupportedError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _COLOURS = {"OK": "green", "WARN": "yellow", "FAIL": "bold red"}
 
 
 @click.command()
-@click.option("--rpc", envvar="GAVEL_RPC", metavar="URL", help="Look at a node, a key and a deployment too.")
+@nodes_option("Look at a node, a key and a deployment too; may be repeated.")
 @click.option(
     "--deployment",
     type=PATH,

@@ -34,17 +34,19 @@ def check_chain(rpc: str, deployment: Path, key: Callable[[], bytes]) -> Iterato
     """Look at a node, a key and a deployment.
 
     Args:
-        rpc: URL.
+        rpc: URL, or several with spaces between them.
         deployment: of the file.
         key: returns the private key; what it raises is told, the key never.
     """
-    reading = None
-    try:
-        reading = Client.connect(rpc)
-        yield good(NODE, "reachable", _host(rpc))
-    except ChainError:
-        detail = f"no answer from {_host(rpc)}"
-        yield failure(NODE, "reachable", detail, "start it, or name another with --rpc", ChainError)
+    answering = []
+    for url in rpc.split():
+        try:
+            Client.connect(url)
+            answering.append(url)
+            yield good(NODE, "reachable", _host(url))
+        except ChainError:
+            detail = f"no answer from {_host(url)}"
+            yield failure(NODE, "reachable", detail, "start it, or name another with --rpc", ChainError)
     where = None
     try:
         where = Deployment.load(deployment)
@@ -53,8 +55,10 @@ def check_chain(rpc: str, deployment: Path, key: Callable[[], bytes]) -> Iterato
         yield failure(CONTRACTS, "deployment", str(error), "name the file with --deployment", type(error))
     private, found = _key(key)
     yield found
-    if reading is None:
+    if not answering:
         return
+    rpc = " ".join(answering)
+    reading = Client.connect(rpc)
     yield from _node(reading, where)
     if where is None or where.chain_id != reading.chain_id:
         return
@@ -96,6 +100,9 @@ def _node(client: Client, where: Deployment | None) -> Iterator[Finding]:
         yield good(NODE, "chain id", str(client.chain_id))
     yield attempted(NODE, "latest block", lambda: _latest(client))
     yield attempted(NODE, "methods", lambda: _methods(client, where))
+    for name, state in client.nodes.describe() if client.nodes is not None else ():
+        if state not in ("in use", "fit"):
+            yield warning(NODE, name, state, "mend it, or leave it out: it would not be used (A-20)")
 
 
 def _latest(client: Client) -> Finding | str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gavel.doctor.chain import check_chain
+from gavel.doctor.findings import Level
 from protocol.chain.agreement import disagreements, require_agreement
 from protocol.chain.client import Client
 from protocol.chain.contract import Contract
@@ -355,3 +358,20 @@ def test_a_node_that_is_away_at_the_start_is_passed_over(urls: tuple[Fickle, str
         Client.connect("http://u:secret@127.0.0.1:9/key http://127.0.0.1:9/other")
     assert "secret" not in str(failed.value)
     assert "/key" not in str(failed.value)
+
+
+def test_the_doctor_looks_at_each_node(
+    urls: tuple[Fickle, str], tmp_path: Path, chain: EmbeddedChain
+) -> None:
+    node, text = urls
+    node.forked = 0
+    found = list(check_chain(text, tmp_path / "none.json", lambda: chain.keys[0]))
+    told = [(f.name, f.level) for f in found if f.group == "node"]
+    assert [level for name, level in told if name == "reachable"] == [Level.OK, Level.OK]
+    [other] = [f for f in found if f.group == "node" and f.name.startswith("node 2")]
+    assert (other.level, "is on another chain" in other.detail) == (Level.WARN, True)
+    assert "secret" not in str(found)
+    node.off = True
+    found = list(check_chain(text, tmp_path / "none.json", lambda: chain.keys[0]))
+    levels = [f.level for f in found if f.name == "reachable"]
+    assert levels == [Level.FAIL, Level.OK]
