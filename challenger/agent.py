@@ -311,9 +311,11 @@ class Watcher(Agent):
         """Say that an update is or will be over its deadline before it is compared, or disputed (A-9)."""
         told: dict[str, Any] = {"update": update.update, "deadline": update.deadline}
         name, left = f"update {update.update.hex()[:12]}", update.deadline - self.view.now()
+        if any(d.update == update.update for d in self._disputes()):
+            return  # it was compared, by this process or one before
         if update.update in self.differences:
             wrong = self.differences[update.update] is not None
-            if wrong and left < 0 and not any(d.update == update.update for d in self._disputes()):
+            if wrong and left < 0:
                 self._log.once(f"{name} is wrong and cannot be disputed any more", level="error", **told)
             return
         if left < 0:

@@ -196,8 +196,9 @@ class Sender:
         raw, tx_hash = self._signed(request, waiting.nonce, fee)
         try:
             taken = self._taken(raw)
-        except Web3RPCError:
-            return  # mined this moment, for instance: the next look tells
+        except Web3RPCError as error:  # mined this moment, or too few coins for more
+            self._log.once(f"the transaction for {tag!r} is pending and not raised: {error}", level="warning")
+            return
         if taken:
             waiting.hashes.append(tx_hash)
             self._log(
