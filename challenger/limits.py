@@ -11,6 +11,7 @@ from challenger.ledger import exposure
 from protocol.amounts import amount
 from protocol.chain.client import Client
 from protocol.chain.court_view import ChainView
+from protocol.game.demand_moves import Demand
 from protocol.game.ids import Kind, dispute_id
 from protocol.game.moves import Commit, Move, Open, Reserve
 
@@ -88,7 +89,7 @@ def begins(view: ChainView, move: Move, account: bytes) -> bool:
         ChainError: the node failed.
     """
     match move:
-        case Reserve():
+        case Reserve() | Demand():
             return True
         case Open():
             digest = dispute_id(update=move.update, segment=move.segment, challenger=account, salt=move.salt)

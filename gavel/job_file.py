@@ -79,7 +79,7 @@ class JobRequest:
         )
 
     def audit(self, preset: Preset, now: int) -> Audit:
-        """Return who may demand pages of a job of this preset, and how; ``now``: when it is opened, seconds."""
+        """Return who may demand pages of a job of this preset, opened ``now`` (seconds), and how."""
         if self.auditor == NOBODY:
             return NO_AUDIT
         days = self.days if self.demand_days is None else min(self.demand_days, self.days)

@@ -16,6 +16,7 @@ from challenger.parallel import Pool
 from gavel.guarding import guards_of
 from gavel.jobs import make_executor
 from gavel.metrics.meter import Meter
+from gavel.pages import pages_of_watcher
 from gavel.pools import cache_of, pool_of
 from gavel.selection import Criteria, UnwantedError
 from protocol.chain.agent import Turns
@@ -40,6 +41,7 @@ class Choices:
         direct: open disputes without reserving them (A-1).
         defend: answer for right updates whose trainer is silent; defend_limit: most tokens in its bonds at
             a time, for each job, None for any.
+        sample: pages that it demands of each update, where a job lets it; None for none.
         limits: of what may be begun (A-30); criteria: which jobs are followed (A-31).
     """
 
@@ -55,6 +57,7 @@ class Choices:
     direct: bool = False
     defend: bool = False
     defend_limit: int | None = None
+    sample: int | None = None
     limits: Limits = field(default_factory=Limits)
     criteria: Criteria = field(default_factory=Criteria)
 
@@ -156,6 +159,17 @@ class Patrol:
             defend=choices.defend,
             limit=choices.defend_limit,
         )
+        pages = pages_of_watcher(
+            watcher,
+            self._contracts,
+            job,
+            log=log,
+            account=choices.account or bytes(20),
+            dry_run=choices.dry_run,
+            sample=choices.sample,
+            defend=choices.defend,
+            purse=self._purse,
+        )
         self._followed.add(terms.job_id)
         quiet = ", and sends nothing" if choices.dry_run else ""
         log(f"follows job {terms.job_id.hex()}{quiet}", **_about(job))
@@ -163,7 +177,7 @@ class Patrol:
             self._ledger.check_means(terms)
         if self._meter is not None:
             self._meter.follow(terms.job_id, watcher.patience, watcher)
-        self.agents += [watcher, *guards]
+        self.agents += [watcher, *guards, *pages]
         return watcher
 
     def _refuse(self, against: Sequence[str]) -> None:

@@ -21,7 +21,8 @@ from gavel.commands.shared import (
     stop_on_signals,
     store_option,
 )
-from gavel.commands.stored import steps_shown, threads_option
+from gavel.commands.sharing import follow, processes_option, rendezvous_option, shared_executor
+from gavel.commands.stored import device_option, steps_shown, threads_option
 from protocol.errors import GavelError, UsageError
 
 if TYPE_CHECKING:
@@ -87,6 +88,9 @@ def _unreadable(log: Log, error: GavelError) -> None:
 @hooks_option
 @state_option
 @threads_option
+@device_option
+@processes_option
+@rendezvous_option
 @click.option("--segments", type=click.IntRange(1), required=True, help="How many to train.")
 @click.option(
     "--lease/--no-lease",
@@ -103,6 +107,9 @@ def train(
     hooks: str | None,
     state: str | None,
     threads: int,
+    device: str | None,
+    processes: int,
+    rendezvous: str | None,
     segments: int,
     lease: bool,
 ) -> None:
@@ -111,7 +118,6 @@ def train(
     What it builds on is replayed, before the lease is taken, unless its state is stored or given.
     Interrupt it at any time: run again, it goes on after the last stored segment, to the same bits.
     """
-    from gavel.jobs import make_executor
     from protocol.job_folder import JobFolder
     from prover.agent import TrainerAccount
     from prover.engine.checkpoints import store_of_job
@@ -129,9 +135,18 @@ def train(
     if done:
         first, root = done[-1].segments, done[-1].root
         log(f"goes on after segment {first}, stored but not submitted")
+    shared = shared_executor(
+        folder,
+        loaded,
+        threads=threads,
+        device=device,
+        processes=processes,
+        rendezvous=rendezvous,
+        log=log,
+    )
     trainer = Trainer(
         folder=loaded,
-        executor=make_executor(loaded, threads=threads),
+        executor=click.get_current_context().with_resource(shared),
         store=checkpoints,
         hooks=_hooks(hooks, loaded),
         given=given,
@@ -218,34 +233,38 @@ def defend(
     once: bool,
     form: str,
 ) -> None:
-    """Answer disputes against own updates, and collect rewards and bonds when they are due.
+    """Answer disputes against own updates, show their pages, collect rewards and bonds when they are due.
 
     Runs until it is interrupted. It keeps nothing: start it again at any time.
     """
     from gavel.jobs import make_executor
+    from gavel.pages import pages_of_trainer
+    from protocol.chain.agent import run as take_turns
     from protocol.job_folder import JobFolder
     from prover.agent import DefenderAgent
     from prover.engine.checkpoints import store_of_job
 
-    loaded = JobFolder.load(folder)
+    log, loaded = line_log("defender", form=form), JobFolder.load(folder)
+    contracts = connect(rpc, deployment, private_key(key_file))
+    checkpoints = store_of_job(loaded, store or folder / "checkpoints")
     agent = DefenderAgent(
-        contracts=connect(rpc, deployment, private_key(key_file)),
+        contracts=contracts,
         folder=loaded,
         executor=make_executor(loaded),
-        store=store_of_job(loaded, store or folder / "checkpoints"),
-        log=line_log("defender", form=form),
+        store=checkpoints,
+        log=log,
         hooks=_hooks(hooks, loaded),
     )
-    if once:
-        while agent.step():
-            pass
-    else:
-        agent.run(poll=poll, stop=stop_on_signals())
+    showing = pages_of_trainer(agent, contracts, loaded, store=checkpoints, log=log)
+    take_turns([agent, *showing], poll=poll, stop=stop_on_signals(), log=log, once=once)
 
 
 @click.group()
 def trainer() -> None:
     """Train, submit and defend in one process."""
+
+
+trainer.add_command(follow)
 
 
 @trainer.command()
@@ -256,6 +275,9 @@ def trainer() -> None:
 @hooks_option
 @state_option
 @threads_option
+@device_option
+@processes_option
+@rendezvous_option
 @poll_option
 @log_option
 @click.option("--segments", type=click.IntRange(1), default=None, help="Post so many; all that are left.")
@@ -274,6 +296,9 @@ def run(
     hooks: str | None,
     state: str | None,
     threads: int,
+    device: str | None,
+    processes: int,
+    rendezvous: str | None,
     poll: float,
     segments: int | None,
     per_update: int | None,
@@ -284,7 +309,7 @@ def run(
     Between two steps of training it looks whether a dispute is to be answered. Interrupt it at any time: run
     again, it goes on from the chain and the store (specs/trainer.md, K-2 to K-4).
     """
-    from gavel.jobs import make_executor
+    from gavel.pages import pages_of_trainer
     from protocol.chain.agent import run as take_turns
     from protocol.job_folder import JobFolder
     from prover.agent import DefenderAgent, TrainerAccount
@@ -297,7 +322,16 @@ def run(
     contracts = connect(rpc, deployment, private_key(key_file))
     account = TrainerAccount(contracts=contracts, folder=loaded, log=log)
     checkpoints = store_of_job(loaded, store or folder / "checkpoints")
-    executor, departs = make_executor(loaded, threads=threads), _hooks(hooks, loaded)
+    shared = shared_executor(
+        folder,
+        loaded,
+        threads=threads,
+        device=device,
+        processes=processes,
+        rendezvous=rendezvous,
+        log=log,
+    )
+    executor, departs = click.get_current_context().with_resource(shared), _hooks(hooks, loaded)
     defender = DefenderAgent(
         contracts=contracts, folder=loaded, executor=executor, store=checkpoints, log=log, hooks=departs
     )
@@ -319,5 +353,6 @@ def run(
         slice_seconds=poll,
         finished=stop.set,
     )
-    take_turns([defender, training], poll=poll, stop=stop, log=log)
+    showing = pages_of_trainer(defender, contracts, loaded, store=checkpoints, log=log)
+    take_turns([defender, *showing, training], poll=poll, stop=stop, log=log)
     log(training.epilogue())

@@ -90,14 +90,23 @@ MOST_CONFIRMATIONS = 64
 @click.option(
     "--defend",
     is_flag=True,
-    help="Also answer for updates that the replay confirms, where their trainer is silent. Each answer to "
-    "a demand locks a defence bond, which comes back.",
+    help="Also answer for updates that the replay confirms, where their trainer is silent: in disputes, "
+    "where each commitment locks a defence bond, which comes back, and to demands for pages, which are paid.",
 )
 @click.option(
     "--defend-limit",
     type=click.IntRange(1),
     metavar="TOKENS",
     help="Most tokens held in defence bonds at a time, for each job, in the smallest unit.  [default: any]",
+)
+@click.option(
+    "--sample-pages",
+    "sample",
+    type=click.IntRange(1, 128),
+    metavar="N",
+    help="Demand N pages of the last state of each new update, chosen by a later block's hash, where the job "
+    "lets the account. Each costs a fee, which whoever shows the page gets; an update of which one is not "
+    "shown falls.",
 )
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="For large nodes.")
 @click.option(
@@ -133,6 +142,7 @@ def watch(
     direct: bool,
     defend: bool,
     defend_limit: int | None,
+    sample: int | None,
     threads: int,
     measure: bool,
     jobs: Path | None,
@@ -192,6 +202,7 @@ def watch(
         direct=direct,
         defend=defend,
         defend_limit=defend_limit,
+        sample=sample,
         limits=Limits(exposure=max_exposure, loss=max_loss, gas=max_gas),
         criteria=criteria,
     )

@@ -18,6 +18,7 @@ from protocol.chain.log import Log, Said
 from protocol.chain.moves import send_move
 from protocol.chain.nodes import STALE
 from protocol.errors import AccountError, ChainError, GavelError, RefusedError
+from protocol.game.demand_moves import Answer, CloseDemand, Demand, Expire
 from protocol.game.moves import (
     Claim,
     Close,
@@ -285,7 +286,18 @@ def ids(move: Move) -> dict[str, object]:
     return {field.name: getattr(move, field.name) for field in fields(move) if field.name in _PLACES}
 
 
-_PLACES = {"job", "update", "segment", "dispute", "position", "candidate", "digest", "index"}
+_PLACES = {
+    "job",
+    "update",
+    "segment",
+    "dispute",
+    "position",
+    "candidate",
+    "digest",
+    "index",
+    "demand",
+    "slot",
+}
 
 
 def describe(move: Move) -> str:
@@ -304,6 +316,8 @@ def describe(move: Move) -> str:
             return f"selected hash {move.index} of the list: the first that differs"
         case SelectWord():
             return f"selected word {move.index} of the page: the first that differs"
+        case Demand():
+            return f"demanded page {move.page} of slot {move.slot}"
         case Prove():
             return f"proved: witness of {len(move.witness):,} bytes"
         case _:
@@ -311,6 +325,9 @@ def describe(move: Move) -> str:
 
 
 _WORDS: dict[type, str] = {
+    Answer: "showed a page that was demanded",
+    Expire: "felled an update: a page of it was not shown in time",
+    CloseDemand: "took back the fee of a demand, its update is gone",
     Reserve: "reserved a dispute, bond locked",
     RevealPage: "revealed the 64 words of the selected page",
     Silence: "showed that the other side's time is over",

@@ -204,7 +204,7 @@ class ChainView:
 
     def _status(self, update: bytes, info: dict[str, Any]) -> UpdateStatus:
         status = UpdateStatus(self._read("board", "update_status", update))
-        if status != UpdateStatus.PENDING or info["open_disputes"]:
+        if status != UpdateStatus.PENDING or info["open_disputes"] or info["open_demands"]:
             return status
         # U-6 by time, whether somebody has recorded it or not.
         opening = Clocks.unpack(int(self.terms(info["job"])["clocks"])).opening
@@ -212,6 +212,12 @@ class ChainView:
             return status
         parent = self.update(info["parent"]).status if info["index"] else UpdateStatus.FINAL
         return UpdateStatus.FINAL if parent == UpdateStatus.FINAL else status
+
+    def posted_in(self, update: bytes) -> int:
+        """Number of the block that an update was posted in. Raises UsageError if it never was."""
+        if update not in self._posted:
+            raise UsageError(f"update {update.hex()} was never posted; look it up in the chain of its job")
+        return self._posted[update].block
 
     def is_claimed(self, update: bytes) -> bool:
         """Whether the update's bond is gone: claimed, reclaimed or lost."""

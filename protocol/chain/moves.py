@@ -31,7 +31,7 @@ _BOARD_MOVES: Final = get_args(moves.BoardMove)
 
 
 def send_move(
-    contracts: Contracts, move: Move | DemandMove, *, tag: str | None = None, tried: bool = False
+    contracts: Contracts, move: Move, *, tag: str | None = None, tried: bool = False
 ) -> SentTransaction:
     """Send one move; `tag` is the function's name unless given.
 
@@ -56,7 +56,7 @@ def send_move(
     return contract.send(function, *args, tag=tag, gas=gas, tried=tried)
 
 
-def function_name(move: type[Move | DemandMove]) -> str:
+def function_name(move: type[Move]) -> str:
     """Return the name of the contract's function for a kind of move."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", move.__name__).lower()
 

@@ -65,7 +65,7 @@ class Model:
             raise UsageError(f"time cannot go back by {-seconds} seconds")
         self.board.time += seconds
 
-    def apply(self, sender: bytes, move: m.Move | d.DemandMove) -> Any:
+    def apply(self, sender: bytes, move: m.Move) -> Any:
         """Make a move; returns what the contract's function returns, if anything.
 
         Raises:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from protocol.game.demand_moves import DemandMove
 from protocol.job import Job
 
 Hashes = tuple[bytes, ...]
@@ -294,4 +295,4 @@ CourtMove = (
     | Close
     | Free
 )
-Move = BoardMove | CourtMove
+Move = BoardMove | CourtMove | DemandMove

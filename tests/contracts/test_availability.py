@@ -82,7 +82,7 @@ def shown(at: Table, demand: bytes) -> d.Answer:
     return opener(at, known.update).answer(known)
 
 
-def refused(at: Table, sender: bytes, move: m.Move | d.DemandMove) -> str:
+def refused(at: Table, sender: bytes, move: m.Move) -> str:
     with pytest.raises(RefusedError) as caught:
         at.model.apply(sender, move)
     at.model.check_conservation()
@@ -369,7 +369,7 @@ def test_random_demands_answers_and_ends_agree(seed: int) -> None:
         party = rng.choice((REQUESTER, TRAINER, WATCHER, OTHER))
         kind = rng.choice(("ask", "ask", "ask", "answer", "answer", "expire", "close", "time", "claim"))
         update = rng.choice(updates)
-        move: m.Move | d.DemandMove
+        move: m.Move
         if kind == "time":
             at.model.advance(rng.choice((0, 1, 7, 30)))
             continue

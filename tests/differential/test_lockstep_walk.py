@@ -15,7 +15,7 @@ from tests.support.lockstep import Lockstep
 from tests.support.walk import Walk, traces_of
 
 WALKS, MOVES, COMPARED_EVERY = 48, 500, 8
-KINDS = [kind.__name__ for kind in get_args(m.Move)]
+KINDS = [kind.__name__ for kind in get_args(m.BoardMove | m.CourtMove)]
 ALWAYS = {"Delegate"}
 """What nothing refuses."""
 

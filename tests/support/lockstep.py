@@ -82,7 +82,7 @@ class Differences:
     """In a fold's cursor the court names the node, which the model reads from the position (D-7)."""
 
 
-def _beyond_bounds(move: m.Move | d.DemandMove) -> bool:
+def _beyond_bounds(move: m.Move) -> bool:
     bounds = ((name, bound) for (kind, name), bound in Differences.BOUNDS.items() if kind is type(move))
     return any(len(getattr(move, name)) > bound for name, bound in bounds)
 
@@ -131,7 +131,7 @@ class Lockstep(Model):
             setattr(twin, name, copy.deepcopy(value, memo))
         return twin
 
-    def apply(self, sender: bytes, move: m.Move | d.DemandMove) -> Any:
+    def apply(self, sender: bytes, move: m.Move) -> Any:
         """Make a move on both sides.
 
         Raises:
@@ -164,13 +164,13 @@ class Lockstep(Model):
             raise RefusedError(reason)
         return modelled
 
-    def _on_model(self, sender: bytes, move: m.Move | d.DemandMove) -> tuple[Any, str | None]:
+    def _on_model(self, sender: bytes, move: m.Move) -> tuple[Any, str | None]:
         try:
             return super().apply(sender, move), None
         except RefusedError as error:
             return None, error.reason
 
-    def _on_chain(self, sender: bytes, move: m.Move | d.DemandMove) -> tuple[Any, str | None, list[Event]]:
+    def _on_chain(self, sender: bytes, move: m.Move) -> tuple[Any, str | None, list[Event]]:
         self.contracts.evm.timestamp = self.now()
         try:
             found, events = self.contracts.send(sender, move)
@@ -178,7 +178,7 @@ class Lockstep(Model):
             return None, error.reason, []
         return found, None, events
 
-    def _record(self, move: m.Move | d.DemandMove) -> None:
+    def _record(self, move: m.Move) -> None:
         """Keep which updates the board has recorded as final: it says so only once told (U-6)."""
         if isinstance(move, m.Finalise | m.Refund) and move.job in self.board.jobs:
             self._recorded[move.job] = self.board.final_length(move.job)

@@ -48,7 +48,7 @@ class Contracts:
             for name, selector in handle.artifact.method_identifiers.items()
         }
 
-    def send(self, sender: bytes, move: m.Move | d.DemandMove) -> tuple[Any, list[Event]]:
+    def send(self, sender: bytes, move: m.Move) -> tuple[Any, list[Event]]:
         """Make a move; returns what the function returns, and the events of court, board and availability.
 
         Raises:
