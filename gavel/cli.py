@@ -14,6 +14,7 @@ from gavel.commands.certify import certify
 from gavel.commands.chain import deploy, devnet, tick
 from gavel.commands.demo import demo
 from gavel.commands.doctor import doctor
+from gavel.commands.explain import explain
 from gavel.commands.fixtures import fixtures
 from gavel.commands.job import job
 from gavel.commands.key import key
@@ -56,6 +57,7 @@ for command in (
     trainer,
     watch,
     status,
+    explain,
     verify,
     certify,
     doctor,

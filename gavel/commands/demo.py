@@ -28,11 +28,19 @@ from rich.console import Console
     default=None,
     help="The step that it does it in, 120 to 159.  [default: 147]",
 )
-def demo(as_json: bool, seed: int, name: str | None, step: int | None) -> None:
+@click.option(
+    "--explain",
+    "page",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    help="Also write the dispute to this file as an HTML page for people.",
+)
+def demo(as_json: bool, seed: int, name: str | None, step: int | None, page: Path | None) -> None:
     """Play the main job on an embedded chain: train, cheat, catch, slash, finish, claim."""
     from gavel.demo.report import Screen, cheats, show
     from gavel.demo.story import CHEAT_STEP, Narrator, Story
     from gavel.scenarios.cheats import DEFAULT
+    from protocol.files import written
 
     console = Console()
     if name == "list":
@@ -40,13 +48,17 @@ def demo(as_json: bool, seed: int, name: str | None, step: int | None) -> None:
         return
     narrator = Narrator() if as_json else Screen(console)
     with TemporaryDirectory(prefix="gavel-demo-") as folder:
-        report = Story(
+        story = Story(
             seed=seed,
             folder=Path(folder),
             narrator=narrator,
             cheat_name=name or DEFAULT,
             step=CHEAT_STEP if step is None else step,
-        ).play()
+        )
+        report = story.play()
+        if page is not None:
+            with written(page) as file:
+                file.write(story.explanation().encode())
     if as_json:
         click.echo(json.dumps(report.to_json(), indent=2))
     else:

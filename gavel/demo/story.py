@@ -15,6 +15,8 @@ from gavel.demo import model
 from gavel.demo.evidence import evidence
 from gavel.demo.parties import TrainingParty
 from gavel.demo.record import Evidence, Report, Told, Verdict, dispute_transactions, transactions
+from gavel.explain.facts import facts_of
+from gavel.explain.page import page
 from gavel.jobs import load_module_state, make_executor, make_job, open_job
 from gavel.scenarios.cheats import DEFAULT, Cheat, cheat
 from gavel.scenarios.conduct import FAITHFUL, Conduct
@@ -274,6 +276,27 @@ class Story:
             folder=self._job,
             openings=self._watcher.openings,
         )
+
+    def explanation(self) -> str:
+        """Return the dispute as an HTML page (`gavel explain`), once the story was played.
+
+        Raises:
+            UsageError: there was no fault, and so no dispute.
+        """
+        view = ChainView(self._deployer)
+        events = view.refresh()
+        disputes = view.disputes(challenger=self._contracts[WATCHER].account)
+        if not disputes:
+            raise UsageError("nothing was disputed, so there is nothing to explain; play another --cheat")
+        facts = facts_of(
+            self._deployer,
+            view,
+            events,
+            disputes[0],
+            folder=self._job,
+            openings=self._watcher.openings,
+        )
+        return page(facts)
 
     def _segments_posted(self) -> int:
         view = self._watcher.view

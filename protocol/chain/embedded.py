@@ -27,6 +27,7 @@ from protocol.chain.rpc_values import (
     receipt_values,
     reverted,
     topics_match,
+    transaction_values,
     unhexed,
 )
 
@@ -161,6 +162,7 @@ class EmbeddedChain:
             "eth_call": self._call,
             "eth_sendRawTransaction": self._send,
             "eth_getTransactionReceipt": lambda tx: self._receipts.get(tx.lower()),
+            "eth_getTransactionByHash": self._get_transaction,
             "eth_getLogs": self._get_logs,
             "evm_increaseTime": self._increase_time,
             "evm_setNextBlockTimestamp": self._set_next_time,
@@ -289,6 +291,11 @@ class EmbeddedChain:
         self._logs += receipt["logs"]
         self._log_blocks += [int(log["blockNumber"], 16) for log in receipt["logs"]]
         return str(receipt["transactionHash"])
+
+    def _get_transaction(self, tx_hash: str) -> dict[str, Any] | None:
+        if tx_hash.lower() not in self._receipts:
+            return None
+        return transaction_values(self._backend.get_transaction_by_hash(unhexed(tx_hash)), self.chain_id)
 
     def _wall(self) -> int:
         return int(self._clock()) + self._offset

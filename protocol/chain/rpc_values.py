@@ -58,6 +58,23 @@ def reverted(computation: Any) -> RpcError:
     return RpcError(3, _REVERTED, hexed(data))
 
 
+def transaction_values(found: dict[str, Any], chain_id: int) -> dict[str, Any]:
+    """A mined transaction of eth-tester as values of JSON."""
+    return {
+        "blockHash": hexed(found["block_hash"]),
+        "blockNumber": hex(found["block_number"]),
+        "transactionIndex": hex(found["transaction_index"]),
+        "hash": hexed(found["hash"]),
+        "from": hexed(found["from"]),
+        "to": hexed(found["to"]) if found["to"] else None,
+        "input": hexed(found["data"]),
+        "nonce": hex(found["nonce"]),
+        "gas": hex(found["gas"]),
+        "value": hex(found["value"]),
+        "chainId": hex(chain_id),
+    }
+
+
 def receipt_values(receipt: dict[str, Any]) -> dict[str, Any]:
     """A receipt of eth-tester as values of JSON."""
     place = {

@@ -1,0 +1,1 @@
+"""One dispute as a page that a person can read without gavel."""
