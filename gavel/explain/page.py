@@ -124,7 +124,7 @@ def _path(facts: Facts) -> str:
     if not facts.levels:
         return '<p class="soft">Nothing was selected.</p>'
     told = (
-        "<p class=\"soft\">Each list was committed to by the trainer's side. Green agrees with the challenger's "
+        "<p class=\"soft\">The trainer's side committed to each list. Green agrees with the challenger's "
         "own computation, red is the first entry that does not; nothing is said of what comes after it.</p>"
     )
     inner = ""

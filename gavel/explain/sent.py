@@ -6,15 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from hexbytes import HexBytes
-from web3.exceptions import Web3Exception
-
 from gavel.fixtures.calls import decoded, move_of
-from protocol.chain.client import Client
 from protocol.chain.contract import Event
 from protocol.chain.court_view import ChainView
 from protocol.chain.deployment import Contracts
-from protocol.errors import ChainError
 
 CONTRACTS: Final = ("board", "court", "verifier", "availability")
 
@@ -95,35 +90,23 @@ def _related(view: ChainView, events: Iterable[Event], dispute: bytes) -> set[by
 
 
 def _read(contracts: Contracts, tx_hash: bytes, time: int, events: Sequence[Event]) -> SentMove:
-    transaction, receipt = _fetched(contracts.client, tx_hash)
-    data = bytes(HexBytes(transaction["input"]))
+    mined = contracts.client.mined(tx_hash)
     return SentMove(
         tx_hash=tx_hash,
-        block=int(receipt["blockNumber"]),
+        block=mined.block,
         time=time,
-        sender=bytes(HexBytes(transaction["from"])),
-        gas=int(receipt["gasUsed"]),
-        price=int(receipt.get("effectiveGasPrice", 0)),
-        calldata=len(data),
-        move=_move(contracts, str(transaction.get("to") or ""), data),
+        sender=mined.sender,
+        gas=mined.gas,
+        price=mined.price,
+        calldata=len(mined.data),
+        move=_move(contracts, mined.to, mined.data),
         events=tuple(events),
     )
 
 
-def _fetched(client: Client, tx_hash: bytes) -> tuple[Any, Any]:
-    name = HexBytes(tx_hash)
-    try:
-        return client.web3.eth.get_transaction(name), client.web3.eth.get_transaction_receipt(name)
-    except (OSError, Web3Exception, ValueError) as error:
-        raise ChainError(
-            f"the node does not have transaction 0x{tx_hash.hex()} ({error}); ask one that keeps the whole "
-            "history"
-        ) from error
-
-
-def _move(contracts: Contracts, to: str, data: bytes) -> Any:
+def _move(contracts: Contracts, to: bytes | None, data: bytes) -> Any:
     for name in CONTRACTS:
-        if getattr(contracts, name).address.lower() == to.lower():
+        if getattr(contracts, name).address_bytes == to:
             call = decoded(name, data)
             return None if call is None else move_of(name, *call)
     return None

@@ -57,6 +57,23 @@ class SentTransaction:
     price: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MinedTransaction:
+    """Anybody's transaction, as a node tells it.
+
+    Attributes:
+        sender: 20 bytes; to: likewise, None for a creation; data: calldata.
+        block: number; gas: used; price: wei paid for each unit of it.
+    """
+
+    sender: bytes
+    to: bytes | None
+    data: bytes
+    block: int
+    gas: int
+    price: int
+
+
 class Client:
     """One account (or none, for reading) on one chain.
 
@@ -252,6 +269,26 @@ class Client:
         except TRANSPORT_ERRORS as error:
             raise ChainError(f"the node did not say what became of a transaction ({error})") from error
         return True
+
+    def mined(self, tx_hash: bytes) -> MinedTransaction:
+        """Return a mined transaction, 32 bytes of hash. Raises ChainError if the node does not have it."""
+        try:
+            told: Any = self.web3.eth.get_transaction(HexBytes(tx_hash))
+            receipt: Any = self.web3.eth.get_transaction_receipt(HexBytes(tx_hash))
+        except (TransactionNotFound, *TRANSPORT_ERRORS) as error:
+            raise ChainError(
+                f"the node does not have transaction 0x{tx_hash.hex()} ({error}); ask one that keeps the "
+                "whole history"
+            ) from error
+        to = told.get("to")
+        return MinedTransaction(
+            sender=bytes(HexBytes(told["from"])),
+            to=bytes(HexBytes(to)) if to else None,
+            data=bytes(HexBytes(told["input"])),
+            block=int(receipt["blockNumber"]),
+            gas=int(receipt["gasUsed"]),
+            price=int(receipt.get("effectiveGasPrice", 0)),
+        )
 
     def send(
         self,
