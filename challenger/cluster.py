@@ -15,9 +15,13 @@ from typing import Any, Final
 
 from challenger.worker import Answer, Setup, Task, Worker, answered
 from protocol.errors import GavelError, MalformedError, UsageError
+from protocol.files import trouble
 
 SILENCE: Final = 3600.0
 """Seconds after which a task counts as lost, unless others take long; Ray tells of nodes that die."""
+
+FILES: Final = ("job.json", "manifest.json", "program.bin", "inputs.safetensors", "genesis.safetensors")
+"""Of a job's folder (S-7), in which there may be others that are nobody's business."""
 
 PATIENCE: Final = 10
 """Times as long as the longest task so far that one may take."""
@@ -62,7 +66,7 @@ class Cluster:
             ) from error
         cores = int(self._ray.cluster_resources().get("CPU", 0))
         self.size = processes or max(cores // threads, 1)
-        self._files = self._ray.put({path.name: path.read_bytes() for path in sorted(job.iterdir())})
+        self._files = self._ray.put(_read(job))
         self._setup = Setup(folder="", cache="", stores=tuple(stores), threads=threads)
         self._kind: Any = self._ray.remote(num_cpus=threads, max_restarts=0)(Remote)
         self._idle: list[Any] = []
@@ -144,6 +148,13 @@ class Remote:
             return answered(self._worker, Task.decode(data)).encode()
         except GavelError as error:
             raise RuntimeError(str(error)) from error
+
+
+def _read(job: Path) -> dict[str, bytes]:
+    try:
+        return {name: (job / name).read_bytes() for name in FILES}
+    except OSError as error:
+        raise trouble(f"the job in {job} cannot be read", error) from error
 
 
 def _library() -> Any:
