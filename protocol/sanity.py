@@ -10,7 +10,7 @@ from typing import Final
 
 from protocol.errors import MalformedError, RefusedError
 from protocol.game.model_board import check_geometry
-from protocol.job import Job
+from protocol.job import NOBODY, Job
 from protocol.program.address import n_ranges
 from protocol.program.program import Program
 
@@ -45,6 +45,11 @@ def check_terms(job: Job, program: Program) -> None:
     for name in BOUNDED:
         if getattr(clocks, name) > MAX_CLOCK:
             _refuse(f"has a clock {name} of {getattr(clocks, name)} s, more than {MAX_CLOCK}")
+    audit = job.audit
+    if audit.auditor != NOBODY and not clocks.response <= audit.answer_time <= MAX_CLOCK:
+        _refuse(
+            f"gives {audit.answer_time} s to show a page, not {clocks.response} (as a move) to {MAX_CLOCK}"
+        )
     if geometry.stride > MAX_STRIDE:
         _refuse(f"has segments of {geometry.stride} steps, more than {MAX_STRIDE}")
     for number, node in enumerate(program.nodes):

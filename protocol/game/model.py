@@ -16,7 +16,8 @@ from protocol.game import demand_moves as d
 from protocol.game import moves as m
 from protocol.game.ids import PAGE_LEVELS
 from protocol.game.model_availability import Availability
-from protocol.game.model_board import BURN, Board
+from protocol.game.model_board import Board
+from protocol.game.model_ledger import BURN
 from protocol.game.model_play import Play
 from protocol.game.view import (
     BranchInfo,

@@ -14,7 +14,8 @@ from protocol.errors import RefusedError
 from protocol.game.demand_moves import Answer, Demand
 from protocol.game.demands import MAX_OPEN, DemandInfo, fee_of
 from protocol.game.ids import demand_id
-from protocol.game.model_board import Board, UpdateRecord, require
+from protocol.game.model_board import Board, UpdateRecord
+from protocol.game.model_ledger import require
 from protocol.job import Job
 
 PAGE_BYTES: Final = 256

@@ -12,22 +12,15 @@ from typing import Final
 from protocol.commitments.tree import Tree
 from protocol.errors import RefusedError, UsageError
 from protocol.game.ids import update_id
+from protocol.game.model_ledger import BPS, Ledger, require
 from protocol.game.view import UpdateInfo, UpdateStatus
 from protocol.job import NOBODY, Geometry, Job
 
-BURN: Final = bytes.fromhex("000000000000000000000000000000000000dead")
-BPS: Final = 10_000
 MAX_AMOUNT: Final = 1 << 128
 MAX_GAS: Final = 1 << 32
 MAX_ANSWER_TIME: Final = 1 << 32
 ANSWER_GAS: Final = 300_000
 """Gas of one answer to a demand at worst (Y-8)."""
-
-
-def require(condition: bool, reason: str) -> None:
-    """Raise RefusedError with the contract's reason unless the condition holds."""
-    if not condition:
-        raise RefusedError(reason)
 
 
 def check_geometry(g: Geometry) -> None:
@@ -80,8 +73,8 @@ class UpdateRecord:
         return bool(self.open_disputes or self.open_demands)
 
 
-class Board:
-    """Jobs, updates and the ledger. ``wallets`` holds the tokens that parties have outside, all approved."""
+class Board(Ledger):
+    """Jobs, updates and the ledger."""
 
     def __init__(
         self, *, chain_id: int, address: bytes, scheduled_gas: int, now: int, governor: bytes | None = None
@@ -92,46 +85,14 @@ class Board:
             scheduled_gas: the least that a job may schedule (M-1); now: the first timestamp.
             governor: 20 bytes, who may change the least; None: nobody.
         """
+        super().__init__()
         self.chain_id = chain_id
         self.address = address
         self.scheduled_gas = scheduled_gas
         self.governor = governor
         self.time = now
-        self.wallets: dict[bytes, int] = {}
-        self.credits: dict[bytes, int] = {}
-        self.balance = 0
         self.jobs: dict[bytes, JobRecord] = {}
         self.updates: dict[bytes, UpdateRecord] = {}
-
-    # ---------------------------------------------------------------- ledger
-
-    def credit(self, payee: bytes, amount: int) -> None:
-        """Add to what ``withdraw`` pays the payee (U-10)."""
-        self.credits[payee] = self.credits.get(payee, 0) + amount
-
-    def require_tokens(self, payer: bytes, amount: int) -> None:
-        """Refuse unless the payer holds the amount."""
-        require(self.wallets.get(payer, 0) >= amount, "board: token transfer failed")
-
-    def take(self, payer: bytes, amount: int) -> None:
-        """Move tokens from a party to the board (U-10)."""
-        self.require_tokens(payer, amount)
-        self.wallets[payer] -= amount
-        self.balance += amount
-
-    def withdraw(self, payee: bytes) -> int:
-        """Pay a credit out (U-10, M-7)."""
-        amount = self.credits.get(payee, 0)
-        require(amount > 0, "board: nothing to withdraw")
-        self.credits[payee] = 0
-        self.balance -= amount
-        self.wallets[payee] = self.wallets.get(payee, 0) + amount
-        return amount
-
-    def _burn(self, terms: Job, amount: int) -> int:
-        burned = amount * terms.money.burn_bps // BPS
-        self.credit(BURN, burned)
-        return burned
 
     @staticmethod
     def gas_refund(terms: Job) -> int:

@@ -13,7 +13,8 @@ from protocol.commitments.tree import height, root_of, verify
 from protocol.errors import MalformedError, RefusedError
 from protocol.game import clock
 from protocol.game.ids import MOST_CANDIDATES, PAGE_LEVELS, Kind, candidate_id, dispute_id, position_id
-from protocol.game.model_board import Board, require
+from protocol.game.model_board import Board
+from protocol.game.model_ledger import require
 from protocol.game.model_records import Branch, Candidate, Dispute, Position, Reservation
 from protocol.game.moves import Commit, Open, Reserve
 from protocol.game.view import Cursor, DisputeStatus, Turn

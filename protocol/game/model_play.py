@@ -9,8 +9,8 @@ from typing import Final
 from protocol.commitments.tree import ZERO, verify
 from protocol.errors import RefusedError
 from protocol.game.ids import Kind
-from protocol.game.model_board import require
 from protocol.game.model_court import PAGE_BYTES, Court
+from protocol.game.model_ledger import require
 from protocol.game.model_records import Branch, Candidate, Position
 from protocol.game.moves import Prove, Select, SelectStep, SelectWord
 from protocol.game.proofs import context_of

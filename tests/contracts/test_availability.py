@@ -16,7 +16,8 @@ from protocol.game import demand_moves as d
 from protocol.game import moves as m
 from protocol.game.demands import MAX_OPEN, DemandInfo, PageOpener, ended, fee_of
 from protocol.game.ids import Kind, demand_id
-from protocol.game.model_board import ANSWER_GAS, BPS, BURN
+from protocol.game.model_board import ANSWER_GAS
+from protocol.game.model_ledger import BPS, BURN
 from protocol.game.view import UpdateStatus
 from protocol.job import ANYBODY, NOBODY, Audit
 from tests.support.board import BoardWorld, refuses

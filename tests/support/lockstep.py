@@ -23,7 +23,7 @@ from protocol.game import demand_moves as d
 from protocol.game import moves as m
 from protocol.game.ids import PAGE_LEVELS, Kind
 from protocol.game.model import Model
-from protocol.game.model_board import BURN
+from protocol.game.model_ledger import BURN
 from protocol.game.view import DisputeStatus, Turn
 from tests.support.evm import Event, Handle, Reverted
 from tests.support.onchain import GOVERNOR, SCHEDULED_GAS, START, Contracts, words

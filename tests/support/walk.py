@@ -18,7 +18,7 @@ from protocol.errors import MismatchError, RefusedError
 from protocol.game import moves as m
 from protocol.game.ids import Kind
 from protocol.game.model import Model
-from protocol.game.model_board import BURN
+from protocol.game.model_ledger import BURN
 from protocol.game.openings import Openings, path_in_list
 from protocol.game.trace import HONEST, Hooks
 from protocol.game.view import DisputeStatus, Turn, UpdateStatus

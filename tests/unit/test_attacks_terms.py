@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from protocol.errors import MalformedError
-from protocol.job import load_preset
+from protocol.job import ANYBODY, Audit, load_preset
 from protocol.program.program import Program
 from protocol.sanity import BOUNDED, MAX_CLOCK, MAX_RANGES, MAX_STRIDE, MIN_RESPONSE, check_terms
 from tests.support.game import table
@@ -33,6 +33,16 @@ def test_a_move_can_be_made_in_its_time() -> None:
     check_terms(replace(JOB, clocks=replace(JOB.clocks, response=MIN_RESPONSE)), PROGRAM)
     with pytest.raises(MalformedError, match="for a move"):
         check_terms(replace(JOB, clocks=replace(JOB.clocks, response=MIN_RESPONSE - 1)), PROGRAM)
+
+
+def test_a_page_can_be_shown_in_its_time_and_no_bond_waits_for_one_for_ever() -> None:
+    least, most = JOB.clocks.response, MAX_CLOCK
+    for seconds in (least, most):
+        check_terms(replace(JOB, audit=Audit(auditor=ANYBODY, answer_time=seconds)), PROGRAM)
+    for seconds in (0, least - 1, most + 1):
+        with pytest.raises(MalformedError, match="to show a page"):
+            check_terms(replace(JOB, audit=Audit(auditor=ANYBODY, answer_time=seconds)), PROGRAM)
+    check_terms(replace(JOB, audit=Audit()), PROGRAM)
 
 
 def test_the_trees_of_a_dispute_can_be_built() -> None:

@@ -15,7 +15,7 @@ from protocol.game import moves as m
 from protocol.game import rules
 from protocol.game.ids import candidate_id, dispute_id, position_id, update_id
 from protocol.game.model import Model
-from protocol.game.model_board import BURN
+from protocol.game.model_ledger import BURN
 from protocol.game.view import UpdateStatus
 from protocol.job import Clocks, Geometry, Job, Money
 from tests.support.game import OTHER, PURSE, REQUESTER, TRAINER, Table, segment_end, table

@@ -9,7 +9,8 @@ import pytest
 
 from protocol.chain.gas_bound import DEAREST_PROOF, LONGEST_DISPUTE, SNAPSHOT, least_scheduled_gas, side_gas
 from protocol.errors import MalformedError
-from protocol.game.model_board import ANSWER_GAS, BPS
+from protocol.game.model_board import ANSWER_GAS
+from protocol.game.model_ledger import BPS
 from protocol.job import load_preset
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "dispute_cost.json"
