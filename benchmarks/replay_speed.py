@@ -78,7 +78,8 @@ def job_of(setup: TrainingSetup, batch: int, stride: int) -> JobFolder:
 
 def chain_of(job: JobFolder, roots: Sequence[bytes]) -> list[UpdateInfo]:
     """The updates that post these roots, as many segments in each as the job allows."""
-    states, most, chain = [job.job.genesis, *roots], job.job.geometry.max_segments, []
+    states, most = [job.job.genesis, *roots], job.job.geometry.max_segments
+    chain: list[UpdateInfo] = []
     for first in range(0, len(roots), most):
         posted = tuple(roots[first : first + most])
         chain.append(
