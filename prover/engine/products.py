@@ -155,8 +155,8 @@ class _Plan:
         self.columns, self.out_columns = columns[picked], out_columns[picked]
         places = self.out_columns.reshape(-1, LANES)
         whole = (places - places[:, :1] == np.arange(LANES)).all(axis=1)
-        self.kinds = np.where(whole, tiles.WHOLE, tiles.SCATTERED).astype(np.int8)
-        self.kinds[groups:] = tiles.REPEATED
+        self.dense = whole.reshape(-1, GROUPS).all(axis=1)
+        self.fresh = np.arange(whole.size) < groups
         self.left_terms = offsets_of(nest.reduce, a.inner)
         self.right_terms = offsets_of(nest.reduce, b.inner)
         self.panels, self.tiles = self.rows.size // ROWS, self.columns.size // COLUMNS
@@ -185,7 +185,7 @@ class _Plan:
             prepared = self.extent * _WIDEN
             prepared += self.left_numbers * (_SQUARE if self.by > 1 else _APART)
         copied = matrices * self.columns.size * terms * (_SIDE if self.side else _APART)
-        per_word = np.where(self.kinds == tiles.WHOLE, _DENSE, _SCATTERED).sum() * LANES
+        per_word = np.where(self.dense, _DENSE, _SCATTERED).sum() * COLUMNS
         return float(multiplied + prepared + copied + matrices * self.out_rows.size * per_word)
 
 
@@ -233,7 +233,7 @@ class _Product:
             flagged = np.empty(int(np.prod(part[1::2] - part[::2])) * TILE, np.int64)
             space = self._runtime.scratch(tiles.space_of(int(part[3] - part[2]), self._most), share)
             count = tiles.multiply(
-                out, plan.out_bases, plan.out_rows, plan.out_columns, plan.kinds,
+                out, plan.out_bases, plan.out_rows, plan.out_columns, plan.dense, plan.fresh,
                 wide, plan.packed, norms, left, plan.left_bases, plan.rows, plan.left_terms,
                 right, plan.right_bases, plan.columns, plan.right_terms, plan.side,
                 self._factor, self._most, part, space, flagged,

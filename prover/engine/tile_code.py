@@ -110,6 +110,11 @@ def _add_to(b: Any, target: Any, vectors: list[Any]) -> None:
         b.store(b.fadd(b.load(place, align=8), vector), place, align=8)
 
 
+def _put(b: Any, target: Any, vectors: list[Any]) -> None:
+    for i, vector in enumerate(vectors):
+        b.store(vector, _vector(b, target, _I64(i * LANES), _DOUBLES), align=8)
+
+
 def _add_product(b: Any, x: Any, y: Any, total: Any) -> Any:
     return b.fadd(b.fmul(x, y, flags=_MAY_FUSE), total, flags=_MAY_FUSE)
 
@@ -178,13 +183,13 @@ def _multiplier(*, packed: bool) -> Any:
     """What adds left[row, term] * right[term, column] to total[ROWS, COLUMNS], summed over the terms first.
 
     Its arguments are the addresses of left (float64), its rows, its terms (int64), right (float64, packed),
-    the count >= 1, and the address of the total (float64). With ``packed`` left lies as a packer leaves it;
-    else at left[rows[row] + terms[term]].
+    the count >= 1, the address of the total (float64), and whether the total is fresh, so that it need not be
+    zero. With ``packed`` left lies as a packer leaves it; else at left[rows[row] + terms[term]].
     """
 
     @_intrinsic
     def multiply(
-        _context: Any, _left: Any, _rows: Any, _terms: Any, _right: Any, _count: Any, _total: Any
+        _context: Any, _left: Any, _rows: Any, _terms: Any, _right: Any, _count: Any, _total: Any, _fresh: Any
     ) -> Any:
         def generate(context: Any, b: Any, _signature: Any, values: Any) -> Any:
             a, row_table, terms, c = (
@@ -216,10 +221,16 @@ def _multiplier(*, packed: bool) -> Any:
                     ]
                 return new
 
-            _add_to(b, _pointer(b, values[5], _DOUBLE), _over_terms(b, values[4], TILE // LANES, body))
+            products = _over_terms(b, values[4], TILE // LANES, body)
+            total = _pointer(b, values[5], _DOUBLE)
+            with b.if_else(values[6]) as (fresh, used):
+                with fresh:
+                    _put(b, total, products)
+                with used:
+                    _add_to(b, total, products)
             return context.get_dummy_value()
 
-        return types.void(*[types.intp] * 6), generate
+        return types.void(*[types.intp] * 6, types.boolean), generate
 
     return multiply
 
@@ -249,20 +260,65 @@ def square_rows(_context: Any, _left: Any, _rows: Any, _terms: Any, _count: Any,
     return types.void(*[types.intp] * 5), generate
 
 
+def _lanes(b: Any, bits: Any, group: int) -> Any:
+    """The bits of a group of columns, a lane each."""
+    own = b.trunc(b.lshr(bits, _I64(group * LANES)), _BITS)
+    return b.bitcast(own, ir.VectorType(_I1, LANES))
+
+
+def _bits(b: Any, groups: list[Any]) -> Any:
+    """The lanes of all groups, a bit each."""
+    total = _I64(0)
+    for g, lanes in enumerate(groups):
+        total = b.or_(total, b.shl(b.zext(b.bitcast(lanes, _BITS), _I64), _I64(g * LANES)))
+    return total
+
+
+def _certify(b: Any, c: Any, e: Any, met: Any, out: Any) -> tuple[Any, Any]:
+    """Write the words of a group; return per lane whether it is open, and if so whether its sum is zero."""
+    low, high = (b.fptrunc(end, _FLOATS) for end in (b.fsub(c, e), b.fadd(c, e)))
+    zeros = ir.Constant(_FLOATS, [0.0] * LANES)
+    infinite = ir.Constant(_DOUBLES, [float("inf")] * LANES)
+    open_ = b.fcmp_unordered("!=", low, high)
+    zero = b.and_(open_, b.and_(b.fcmp_ordered("==", c, _ZEROS), b.fcmp_ordered("<", e, infinite)))
+    empty = b.and_(zero, b.not_(met))
+    b.store(b.select(empty, zeros, b.fadd(low, zeros)), out, align=4)  # -0 becomes +0
+    return b.and_(open_, b.not_(empty)), b.and_(zero, met)
+
+
 @_intrinsic
-def certify_group(_context: Any, _sums: Any, _norms: Any, _scale: Any, _out: Any) -> Any:
-    """Write the words of one group; return whether one of them is not certified. See `tiles.multiply`."""
+def certify_tile(
+    _context: Any, _sums: Any, _norms: Any, _scales: Any, _rows: Any, _columns: Any, _out: Any, _met: Any,
+    _open: Any, _zero: Any,
+) -> Any:  # fmt: skip
+    """Write the words of a tile; return whether one of them is not certified. See `tiles.multiply`.
+
+    Its arguments are the addresses of the sums, of the norms per column, of the scales per row (float64), of
+    the places per row and per column (int64), of the output, and of three int64 per row, a bit for each
+    column: given, whether any product is not zero; written, whether the word is open, and whether it is and
+    its sum is zero. Columns of a group lie side by side.
+    """
 
     def generate(_context: Any, b: Any, _signature: Any, values: Any) -> Any:
-        c, norm = (
-            b.load(b.bitcast(_pointer(b, value, _DOUBLE), _DOUBLES.as_pointer()), align=8)
-            for value in (values[0], values[1])
+        sums, norms, scales = (_pointer(b, value, _DOUBLE) for value in values[:3])
+        rows, columns, met, open_at, zero_at = (
+            _pointer(b, value, _I64) for value in (*values[3:5], *values[6:9])
         )
-        e = b.fmul(norm, _splat(b, values[2]))
-        low, high = (b.fptrunc(end, _FLOATS) for end in (b.fsub(c, e), b.fadd(c, e)))
-        word = b.fadd(low, ir.Constant(_FLOATS, [0.0] * LANES))  # -0 becomes +0
-        b.store(word, b.bitcast(_pointer(b, values[3], _FLOAT), _FLOATS.as_pointer()), align=4)
-        open_ = b.bitcast(b.fcmp_unordered("!=", low, high), _BITS)
-        return b.icmp_unsigned("!=", open_, _BITS(0))
+        out = _pointer(b, values[5], _FLOAT)
+        norm = [b.load(_vector(b, norms, _I64(g * LANES), _DOUBLES), align=8) for g in range(GROUPS)]
+        starts = [b.gep(out, [_entry(b, columns, _I64(g * LANES))]) for g in range(GROUPS)]
+        any_open = _I64(0)
+        for i in range(ROWS):
+            scale = _splat(b, b.load(b.gep(scales, [_I64(i)])))
+            row, bits = _entry(b, rows, _I64(i)), _entry(b, met, _I64(i))
+            masks = []
+            for g in range(GROUPS):
+                c = b.load(_vector(b, sums, _I64((i * GROUPS + g) * LANES), _DOUBLES), align=8)
+                place = _vector(b, starts[g], row, _FLOATS)
+                masks.append(_certify(b, c, b.fmul(norm[g], scale), _lanes(b, bits, g), place))
+            for target, groups in zip((open_at, zero_at), zip(*masks, strict=True), strict=True):
+                b.store(_bits(b, list(groups)), b.gep(target, [_I64(i)]))
+            any_open = b.or_(any_open, _bits(b, [open_ for open_, _ in masks]))
+        return b.icmp_unsigned("!=", any_open, _I64(0))
 
-    return types.boolean(types.intp, types.intp, types.float64, types.intp), generate
+    return types.boolean(*[types.intp] * 9), generate

@@ -21,7 +21,7 @@ from prover.engine.tile_code import (
     LANES,
     ROWS,
     TILE,
-    certify_group,
+    certify_tile,
     multiply_lying,
     multiply_packed,
     pack_columns_apart,
@@ -42,10 +42,9 @@ TERMS + K / TERMS times in a row, not K times, and its bound shrinks with that."
 PANELS: Final = 16
 """Panels of rows that meet one tile of columns after another: they stay in the second cache."""
 
-SCATTERED, WHOLE, REPEATED = 0, 1, 2
-"""Kinds of groups: the places of their words lie apart; side by side; the group was written already."""
+_RAMP: Final = np.concatenate([np.arange(TILE), np.arange(ROWS) * COLUMNS])
+"""Places in a tile by its columns; those of its rows."""
 
-_ZERO32: Final = np.float32(0.0)
 _BITS: Final = np.dtype(np.uint16)
 
 
@@ -57,7 +56,8 @@ def pack_rows(
     """Copy panels ``first`` to ``last`` - 1 of the left operand, ROWS rows each, term after term.
 
     Args:
-        out: float64[matrices, panels, K, ROWS], flat; norms: float64[matrices, panels * ROWS], flat,
+        out: float64, flat: per matrix and TERMS terms [panels, terms, ROWS], so that panels which are
+            multiplied one after the other lie so; norms: float64[matrices, panels * ROWS], flat,
             Euclidean, to a relative error below (K / 2 + 2) u.
         source: float32; bases: int64, offset of each matrix.
         rows: int64, offsets of all rows, the last one repeated up to whole panels; terms: int64[K].
@@ -69,14 +69,18 @@ def pack_rows(
     norms[first * ROWS : last * ROWS] = 0.0
     for panel in range(first, last):
         matrix = panel // panels
+        own = panel - matrix * panels
         source_at = source.ctypes.data + 4 * bases[matrix]
-        rows_at = rows.ctypes.data + 8 * (panel - matrix * panels) * ROWS
-        out_at = out.ctypes.data + 8 * panel * count * ROWS
+        rows_at = rows.ctypes.data + 8 * own * ROWS
         norms_at = norms.ctypes.data + 8 * panel * ROWS
-        if side:
-            pack_rows_side(source_at, rows_at, terms.ctypes.data, count, out_at, norms_at)
-        else:
-            pack_rows_apart(source_at, rows_at, terms.ctypes.data, count, out_at, norms_at)
+        for start in range(0, count, TERMS):
+            size: Any = min(np.int64(TERMS), count - start)
+            terms_at = terms.ctypes.data + 8 * start
+            out_at = out.ctypes.data + 8 * ROWS * ((matrix * count + start) * panels + own * size)
+            if side:
+                pack_rows_side(source_at, rows_at, terms_at, size, out_at, norms_at)
+            else:
+                pack_rows_apart(source_at, rows_at, terms_at, size, out_at, norms_at)
     for row in range(first * ROWS, last * ROWS):
         norms[row] = math.sqrt(norms[row])
 
@@ -129,7 +133,7 @@ def space_of(panels: int, most: int) -> int:
 
 @kernel
 def multiply(  # noqa: C901
-    out: Array, out_bases: Array, out_rows: Array, out_columns: Array, kinds: Array,
+    out: Array, out_bases: Array, out_rows: Array, out_columns: Array, dense: Array, fresh: Array,
     wide: Array, packed: bool, norms: Array, left: Array, left_bases: Array, rows: Array, left_terms: Array,
     right: Array, right_bases: Array, columns: Array, right_terms: Array, side: bool,
     factor: float, most: Any, part: Array, space: Array, flagged: Array,
@@ -145,7 +149,8 @@ def multiply(  # noqa: C901
 
     Args:
         out: uint32; out_bases[matrix] + out_rows[row] + out_columns[column] is an element's place.
-        kinds: int8 per group of columns, see `SCATTERED`.
+        dense: bool per tile, whether the places of each of its groups lie side by side.
+        fresh: bool per group, False for those that fill up the last tile and repeat others.
         wide: float64, the left operand as `pack_rows` leaves it, or as it lies; norms: of its rows.
         left: float32 at left_bases[matrix] + rows[row] + left_terms[term]; rows up to whole panels.
         right: float32 at right_bases[matrix] + columns[column] + right_terms[term]; columns up to whole
@@ -168,6 +173,13 @@ def multiply(  # noqa: C901
     row_bits = np.empty(panels * count, _BITS)
     column_bits = np.empty(count, _BITS)
     known = np.empty(panels, np.bool_)
+    scales = np.empty(ROWS, np.float64)
+    places = np.empty(ROWS, np.int64)
+    masks = np.empty((3, ROWS), np.int64)
+    masks_at = masks.ctypes.data
+    words = np.empty(TILE, np.uint32)
+    words_at = words.ctypes.data
+    ramp = _RAMP
     flags = np.int64(0)
     for matrix in range(part[0], part[1]):
         right_at = right.ctypes.data + 4 * right_bases[matrix]
@@ -176,7 +188,6 @@ def multiply(  # noqa: C901
         known[:] = False
         for tile in range(first_tile, last_tile, most):
             width = min(most, last_tile - tile)
-            sums[: panels * width * TILE] = 0.0
             squares[:] = 0.0
             _accumulate(
                 sums.ctypes.data, block_at, squares, wide_at, packed, rows, left_terms,
@@ -188,58 +199,62 @@ def multiply(  # noqa: C901
                 columns_known = False
                 for panel in range(panels):
                     p = first_panel + panel
-                    for i in range(min(np.int64(ROWS), n_rows - p * ROWS)):
-                        row = p * ROWS + i
-                        scale = factor * norms[matrix * all_panels * ROWS + row]
-                        place = out_bases[matrix] + out_rows[row]
-                        met = np.int64(-1)
-                        for g in range(GROUPS):
-                            column = (tile + t) * COLUMNS + g * LANES
-                            kind = kinds[(tile + t) * GROUPS + g]
-                            at = ((panel * width + t) * ROWS + i) * COLUMNS + g * LANES
-                            if kind == REPEATED:
-                                continue
-                            if kind == WHOLE and not certify_group(
-                                sums.ctypes.data + 8 * at,
-                                squares.ctypes.data + 8 * (t * COLUMNS + g * LANES),
-                                scale,
-                                out.ctypes.data + 4 * (place + out_columns[column]),
-                            ):
-                                continue
-                            for j in range(LANES):
-                                e = scale * squares[t * COLUMNS + g * LANES + j]
-                                low = np.float32(sums[at + j] - e)
-                                high = np.float32(sums[at + j] + e)
-                                word = place + out_columns[column + j]
-                                out[np.uint64(word)] = np.float32(low + _ZERO32).view(np.uint32)
-                                if low == high:
-                                    continue
-                                if sums[at + j] == 0.0 and e < math.inf:
-                                    if met < 0:
-                                        own = row_bits[panel * count : (panel + 1) * count]
-                                        if not known[panel]:
-                                            known[panel] = True
-                                            _nonzero(
-                                                own,
-                                                left,
-                                                left_bases[matrix],
-                                                rows[p * ROWS :],
-                                                ROWS,
-                                                left_terms,
-                                            )
-                                        if not columns_known:
-                                            columns_known = True
-                                            _nonzero(
-                                                column_bits, right, right_bases[matrix],
-                                                columns[(tile + t) * COLUMNS :], COLUMNS, right_terms,
-                                            )  # fmt: skip
-                                        met = _met(own, i, column_bits)
-                                    if met >> (g * LANES + j) & 1 == 0:
-                                        out[np.uint64(word)] = np.uint32(0)
-                                        continue
-                                flagged[flags] = word
-                                flags += 1
+                    n = min(np.int64(ROWS), n_rows - p * ROWS)
+                    for i in range(ROWS):
+                        row = p * ROWS + min(np.int64(i), n - 1)
+                        scales[i] = factor * norms[matrix * all_panels * ROWS + row]
+                        places[i] = out_bases[matrix] + out_rows[row]
+                    sums_at = sums.ctypes.data + 8 * (panel * width + t) * TILE
+                    norms_at = squares.ctypes.data + 8 * t * COLUMNS
+                    own_places = out_columns[(tile + t) * COLUMNS : (tile + t + 1) * COLUMNS]
+                    target_at, rows_at, columns_at = words_at, ramp.ctypes.data, ramp.ctypes.data
+                    rows_at += 8 * TILE
+                    if dense[tile + t]:
+                        target_at, rows_at = out.ctypes.data, places.ctypes.data
+                        columns_at = own_places.ctypes.data
+                    masks[0] = -1
+                    open_ = certify_tile(
+                        sums_at, norms_at, scales.ctypes.data, rows_at, columns_at, target_at,
+                        masks_at, masks_at + 8 * ROWS, masks_at + 16 * ROWS,
+                    )  # fmt: skip
+                    if open_ and masks[2].any():
+                        bits = row_bits[panel * count : (panel + 1) * count]
+                        if not known[panel]:
+                            known[panel] = True
+                            _nonzero(bits, left, left_bases[matrix], rows[p * ROWS :], ROWS, left_terms)
+                        if not columns_known:
+                            columns_known = True
+                            own_columns = columns[(tile + t) * COLUMNS :]
+                            _nonzero(
+                                column_bits, right, right_bases[matrix], own_columns, COLUMNS, right_terms
+                            )
+                        for i in range(n):
+                            masks[0, i] = _met(bits, i, column_bits)
+                        open_ = certify_tile(
+                            sums_at, norms_at, scales.ctypes.data, rows_at, columns_at, target_at,
+                            masks_at, masks_at + 8 * ROWS, masks_at + 16 * ROWS,
+                        )  # fmt: skip
+                    if not dense[tile + t]:
+                        for i in range(n):
+                            for j in range(COLUMNS):
+                                out[np.uint64(places[i] + own_places[j])] = words[i * COLUMNS + j]
+                    if open_:
+                        own_fresh = fresh[(tile + t) * GROUPS : (tile + t + 1) * GROUPS]
+                        flags += _list(flagged[flags:], masks[1, :n], places, own_places, own_fresh)
     return flags
+
+
+@kernel
+def _list(flagged: Array, masks: Array, rows: Array, columns: Array, fresh: Array) -> Any:
+    """List the places of a tile whose bits are set; return how many."""
+    count = np.int64(0)
+    for i in range(masks.size):
+        if masks[i]:
+            for j in range(COLUMNS):
+                if masks[i] >> j & 1 and fresh[j // LANES]:
+                    flagged[count] = rows[i] + columns[j]
+                    count += 1
+    return count
 
 
 @kernel
@@ -247,7 +262,7 @@ def _accumulate(
     sums_at: Any, block_at: Any, squares: Array, wide_at: Any, packed: bool, rows: Array, left_terms: Array,
     right_at: Any, columns: Array, right_terms: Array, side: bool, first_panel: Any, panels: Any, width: Any,
 ) -> None:  # fmt: skip
-    """Add the products of some panels and some tiles to float64[panels, width, ROWS, COLUMNS].
+    """Sum the products of some panels and some tiles into float64[panels, width, ROWS, COLUMNS].
 
     Adds the squares of the columns' numbers to ``squares``; see `multiply` for the rest.
     """
@@ -270,10 +285,10 @@ def _accumulate(
                     target = sums_at + 8 * (panel * width + t) * TILE
                     rows_at = rows.ctypes.data + 8 * p * ROWS
                     if packed:
-                        a_at = wide_at + 8 * (p * count + start) * ROWS
-                        multiply_packed(a_at, rows_at, terms_at, c_at, size, target)
+                        a_at = wide_at + 8 * ROWS * (start * (rows.size // ROWS) + p * size)
+                        multiply_packed(a_at, rows_at, terms_at, c_at, size, target, start == 0)
                     else:
-                        multiply_lying(wide_at, rows_at, terms_at, c_at, size, target)
+                        multiply_lying(wide_at, rows_at, terms_at, c_at, size, target, start == 0)
 
 
 @kernel

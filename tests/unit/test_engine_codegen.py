@@ -41,11 +41,16 @@ def _map_assembly(op: int) -> str:
 def _certificate_assembly() -> str:
     """The certificate of a group; the dot products themselves may fuse, as their bound allows."""
 
-    def certify(out: Any, sums: Any, norms: Any, scale: Any) -> Any:
-        return tile_code.certify_group(sums.ctypes.data, norms.ctypes.data, scale, out.ctypes.data)
+    def certify(out: Any, sums: Any, norms: Any, scales: Any, rows: Any, columns: Any) -> Any:
+        return tile_code.certify_tile(
+            sums.ctypes.data, norms.ctypes.data, scales.ctypes.data,
+            rows.ctypes.data, columns.ctypes.data, out.ctypes.data,
+            rows.ctypes.data, rows.ctypes.data, rows.ctypes.data,
+        )  # fmt: skip
 
+    numbers, places = np.ones(tile_code.TILE), np.arange(tile_code.TILE)
     compiled: Any = njit(error_model="numpy", nogil=True, fastmath=False)(certify)
-    compiled(np.zeros(tile_code.LANES, np.uint32), np.ones(tile_code.LANES), np.ones(tile_code.LANES), 1e-15)
+    compiled(np.zeros(2 * tile_code.TILE, np.uint32), numbers, numbers, numbers, places, places)
     return "".join(compiled.inspect_asm().values())
 
 
