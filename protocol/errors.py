@@ -99,3 +99,9 @@ class AttentionError(GavelError):
     """A command that looks for trouble has ended, and found some: an operator must act."""
 
     exit_code = 9
+
+
+class PeerError(GavelError):
+    """A process that shares a training's steps has gone, answers no more, or did not come."""
+
+    exit_code = 10

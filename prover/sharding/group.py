@@ -13,16 +13,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.errors import GavelError, UsageError
+from protocol.errors import PeerError, UsageError
 
 PATIENCE: Final = 300.0
 """Seconds that a process waits for the others within a step."""
 
 _IDLE: Final = timedelta(days=365)
-
-
-class PeerError(GavelError):
-    """A process of the group has gone, or answers no more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 from benchmarks import golden
 from benchmarks.zoo.hostile import hostile
 from gavel.jobs import capture_job
-from protocol.errors import MismatchError, UsageError
+from protocol.errors import MismatchError, PeerError, UsageError
 from protocol.job import load_preset
 from protocol.job_folder import JobFolder
 from prover.engine.partial_sums import finished
 from prover.engine.prepare import executor_of_job
 from prover.engine.steps import TIER3
 from prover.sharding.executor import SharedExecutor
-from prover.sharding.group import Group, PeerError, Place, free_address
+from prover.sharding.group import Group, Place, free_address
 from prover.sharding.plan import Mode, make_plan, share_program
 from tests.support.zoo import captured
 
