@@ -8,7 +8,7 @@ from tempfile import TemporaryFile
 
 import click
 
-from gavel.commands.shared import PATH, Real, key_option, logger, private_key, rpc_option
+from gavel.commands.shared import PATH, Real, key_option, logger, private_key, rpc_option, sending
 from protocol.errors import StorageError, UsageError
 from protocol.files import trouble
 
@@ -148,7 +148,7 @@ def deploy(
         raise UsageError("--give hands out a new token; leave out --token, or send the tokens yourself")
     _check_new(out)
     log = logger("deploy")
-    client = Client.connect(rpc, key=private_key(key_file))
+    client = Client.connect(rpc, key=private_key(key_file), sending=sending())
     contracts = deployment.deploy(client, token=token, timelock=timelock, scheduled_gas=scheduled_gas)
     for address in give:
         contracts.token.send("transfer", address, HANDED_OUT)

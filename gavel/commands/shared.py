@@ -46,7 +46,12 @@ def chain_options(command: Command) -> Command:
     return command
 
 
-def _joined(_context: click.Context, _parameter: click.Parameter, urls: tuple[str, ...]) -> str | None:
+def _joined(_context: click.Context, _parameter: click.Parameter, named: tuple[str, ...]) -> str | None:
+    urls = " ".join(named).split()
+    if named and not all(url.startswith(("http://", "https://")) for url in urls or [""]):
+        raise click.BadParameter("write http:// or https:// and the node's address")
+    if len(set(urls)) < len(urls):
+        raise click.BadParameter("names a node twice, and compared with itself it tells nothing")
     return " ".join(urls) or None
 
 

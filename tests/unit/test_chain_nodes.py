@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from gavel.cli import cli
 from gavel.doctor.chain import check_chain
 from gavel.doctor.findings import Level
 from protocol.chain.agreement import disagreements, require_agreement
@@ -358,6 +360,30 @@ def test_a_node_that_is_away_at_the_start_is_passed_over(urls: tuple[Fickle, str
         Client.connect("http://u:secret@127.0.0.1:9/key http://127.0.0.1:9/other")
     assert "secret" not in str(failed.value)
     assert "/key" not in str(failed.value)
+
+
+@pytest.mark.parametrize(
+    ("urls", "said"),
+    [
+        (["http://127.0.0.1:9", "http://127.0.0.1:9"], "names a node twice"),
+        (["http://127.0.0.1:9 http://127.0.0.1:9"], "names a node twice"),
+        ([""], "write http://"),
+        (["127.0.0.1:9"], "write http://"),
+        (["http://127.0.0.1:9", "ftp://127.0.0.1"], "write http://"),
+    ],
+)
+def test_urls_that_name_no_nodes_are_refused(urls: list[str], said: str) -> None:
+    options = [part for url in urls for part in ("--rpc", url)]
+    result = CliRunner().invoke(cli, ["tick", "1", *options], standalone_mode=True)
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "nan", "inf", "x"])
+def test_limits_of_fees_that_are_none_are_refused(limit: str) -> None:
+    result = CliRunner().invoke(cli, ["deploy", "--rpc", "http://127.0.0.1:9", "--max-fee", limit])
+    assert result.exit_code == 2
+    assert "--max-fee" in result.output
 
 
 def test_the_doctor_looks_at_each_node(
