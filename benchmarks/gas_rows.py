@@ -14,6 +14,7 @@ from itertools import product
 from typing import Any, Final
 
 from protocol.numerics.accumulator import EMPTY
+from tests.support.demands import demand_game
 from tests.support.evm import Handle
 from tests.support.full_lists import full_dispute
 from tests.support.game import NEW_MODEL, table
@@ -33,7 +34,7 @@ Rows = Mapping[tuple[str, str], Sequence[int]]
 
 
 def games() -> Rows:
-    """Gas of every function of every contract: transactions of two games, and views at their ends."""
+    """Gas of every function of every contract: transactions of three games, and views at their ends."""
     rows: dict[tuple[str, str], list[int]] = defaultdict(list)
     for game in _played():
         evm = GasEvm(timestamp=START)
@@ -45,7 +46,7 @@ def games() -> Rows:
         availability = evm.deploy("Availability", board.address)
         board.call("bind", court.address, availability.address, GOVERNOR)
         rows["JobBoard", "bind"].append(board.gas)
-        contracts = {handle.address: handle for handle in (token, board, verifier, court)}
+        contracts = {handle.address: handle for handle in (token, board, verifier, court, availability)}
         for evm.timestamp, sender, to, data in game.contracts.tape:
             handle = contracts[to]
             function, args = decoded(handle, data)
@@ -54,7 +55,7 @@ def games() -> Rows:
                 rows["Court", "proof_context"].append(court.gas)
             right = deployer if function == "mint" else sender
             rows[handle.artifact.name, function].append(evm.send(to, data, sender=right)[1])
-        for handle, function, args in _questions(game, token, board, verifier, court):
+        for handle, function, args in _questions(game, token, board, verifier, court, availability):
             handle.call(function, *args)
             rows[handle.artifact.name, function].append(handle.gas)
     return rows
@@ -86,16 +87,17 @@ def _played() -> Iterator[Lockstep]:
             walk.run(500)
             assert isinstance(walk.model, Lockstep)
             yield walk.model
+        yield demand_game()
     finally:
         NEW_MODEL.reset(token)
 
 
 def _questions(
-    game: Lockstep, token: Handle, board: Handle, verifier: Handle, court: Handle
+    game: Lockstep, token: Handle, board: Handle, verifier: Handle, court: Handle, availability: Handle
 ) -> Iterator[Call]:
     """Every other function, with every id that it can be asked about."""
     you, other = token.evm.account(0), token.evm.account(1)
-    for handle in (token, board, court):
+    for handle in (token, board, court, availability):
         for entry in handle.artifact.abi:
             if (
                 entry["type"] == "function"
@@ -116,6 +118,12 @@ def _questions(
     yield verifier, "finish", (1, EMPTY.to_bytes())
     yield from _of_board(game, board)
     yield from _of_court(game, court)
+    for update in game.board.updates:
+        yield board, "demand_context", (update,)
+        for view in ("made", "open_demands"):
+            yield availability, view, (update,)
+    for demand in game.availability.demands or (bytes(32),):
+        yield availability, "demand_info", (demand,)
 
 
 def _of_board(game: Lockstep, board: Handle) -> Iterator[Call]:

@@ -21,6 +21,7 @@ from protocol.game.model_ledger import BPS, BURN
 from protocol.game.view import UpdateStatus
 from protocol.job import ANYBODY, NOBODY, Audit
 from tests.support.board import BoardWorld, refuses
+from tests.support.demands import ANSWER_TIME, FEE, WIDE, ask, audited, opener
 from tests.support.game import (
     NEW_MODEL,
     OTHER,
@@ -38,44 +39,12 @@ from tests.support.gas_evm import GasEvm
 from tests.support.lockstep import Lockstep
 from tests.support.onchain import GOVERNOR, SCHEDULED_GAS, START
 
-ANSWER_TIME, FEE = 100, 1_000_000
-WIDE = 1
-"""The slot with three pages of four."""
-
 
 @pytest.fixture(autouse=True)
 def _contracts_follow() -> Iterator[None]:
     token = NEW_MODEL.set(Lockstep)
     yield
     NEW_MODEL.reset(token)
-
-
-def audited(
-    auditor: bytes = ANYBODY, *, until: int = 10**6, fee: int = FEE, answer_time: int = ANSWER_TIME
-) -> Table:
-    """A table at which a job is open of which pages may be demanded; the table's own job stands beside it."""
-    at = table()
-    audit = Audit(
-        auditor=auditor, demand_until=at.model.now() + until, answer_time=answer_time, demand_fee=fee
-    )
-    at.job = replace(at.job, audit=audit)
-    at.send(REQUESTER, m.OpenJob(terms=at.job))
-    return at
-
-
-def ask(at: Table, update: bytes, *, slot: int = WIDE, page: int = 0, sender: bytes = WATCHER) -> bytes:
-    demand = at.model.apply(sender, d.Demand(update=update, slot=slot, page=page))
-    assert isinstance(demand, bytes)
-    at.model.check_conservation()
-    return demand
-
-
-def opener(at: Table, update: bytes) -> PageOpener:
-    """Of the state that an update of the truth ends with."""
-    known = at.model.update(update)
-    geometry, last = at.job.geometry, known.first_segment + known.segments - 1
-    step = last * geometry.stride + geometry.steps_of(last)
-    return PageOpener(at.truth.trace.state_words(step), geometry, known.states[-1])
 
 
 def shown(at: Table, demand: bytes) -> d.Answer:

@@ -16,6 +16,7 @@ import pytest
 
 from protocol.game.reasons import REASONS
 from tests.support.court import CourtWorld
+from tests.support.demands import demand_game
 from tests.support.evm import FastEvm, Handle, Reverted, storage_slot
 from tests.support.game import NEW_MODEL, table
 from tests.support.hostile import NOBODY, ZERO_ADDRESS, Hostile, decoded, functions
@@ -32,8 +33,11 @@ AGAIN: Final = {
     ("Court", "delegate"),
     ("JobBoard", "finalise"),
     ("JobBoard", "cancel"),
+    ("Availability", "demand"),
 }
-"""Calls that may be repeated: they say what shall be, or record what is so anyway (M-10, D-5, U-6, U-9)."""
+"""Calls that may be repeated: they say what shall be, record what is so anyway (M-10, D-5, U-6, U-9), or ask
+for a page once more, for another fee (Y-2).
+"""
 
 
 @dataclass
@@ -129,6 +133,7 @@ def tried() -> Iterator[Tried]:
         model = walk.model
         assert isinstance(model, Lockstep)
         Attack(seed, found).play(model.contracts.tape)
+    Attack(len(WALKS), found).play(demand_game().contracts.tape)
     yield found
     NEW_MODEL.reset(token)
 

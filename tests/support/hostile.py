@@ -20,6 +20,8 @@ BOUNDS: Final = {
     ("finish", "total"): 97,
     ("reveal_page", "page"): 256,
     ("select_word", "page"): 256,
+    ("answer", "page"): 256,
+    ("answer", "page_path"): 26,
     ("select_word", "opening"): 2048,
     ("fold_shape", "opening"): 2048,
     ("prove", "witness"): 98_304,
