@@ -2,7 +2,7 @@
 
     python -m benchmarks.dispute_cost [--json FILE] [--capture N]
 
-Each dispute goes from `reserve` to `settle`, on the contracts as deployed, on py-evm, down to one range of
+Each dispute goes from a direct opening to `settle`, on the contracts as deployed, on py-evm, down to one range of
 the longest sum of products of a training step. All gas is measured, but for pages of other sizes than 64
 words, which the contracts do not have: there the heights of the trees are measured, the bytes of the pages
 computed. The geometry of the first rows is that of a captured program, of the others computed
@@ -32,9 +32,9 @@ from protocol.errors import MismatchError
 from protocol.job import load_preset
 
 PRESET = load_preset("full")
-FANOUTS = (3, 4, 5, 6, 7, 8)
-PAGES = (16, 32, 64, 128, 256)
-RANGES = (0, 1, 2, 3, 4, 5)
+FANOUTS = (5, 7, 8, 9, 10)
+PAGES = (32, 64, 128, 256)
+RANGES = (2, 3, 4, 5)
 MOST_ROWS = 256
 RANGE_PAGES = 64  # that a proof may open (P-12)
 PAGE_BYTES = 256
@@ -48,9 +48,10 @@ class Cost:
     """Of one dispute.
 
     Attributes:
-        transactions: from `reserve` to `settle`, both included.
+        transactions: from `open` to `settle`, both included.
         at_16, at_40: gas with calldata at so much a byte; charged: as a receipt says.
-        largest: gas of the dearest transaction with calldata at 16; witness: bytes of calldata of the proof.
+        largest: gas of the dearest transaction with calldata at 16; witness: bytes of calldata of the proof;
+            longest: of the longest call.
     """
 
     transactions: int
@@ -59,6 +60,7 @@ class Cost:
     charged: int
     largest: int
     witness: int
+    longest: int
 
     @classmethod
     def of(cls, sent: Sequence[Sent]) -> Cost:
@@ -71,6 +73,7 @@ class Cost:
             charged=sum(tx.charged for tx in sent),
             largest=max(tx.at(16) for tx in sent),
             witness=proof.zeros + proof.others,
+            longest=max(tx.zeros + tx.others for tx in sent),
         )
 
 
@@ -96,6 +99,7 @@ def by_size(shapes: Sequence[tuple[Size, str, Shape]]) -> Iterator[dict[str, obj
             )
             yield {
                 "parameters": size.parameters,
+                "operations_log2": round(math.log2(size.segment_operations), 1),
                 "geometry": source,
                 "nodes": shape.n_nodes,
                 "H": pages_height(shape.largest_tensor, 64),
@@ -107,7 +111,7 @@ def by_size(shapes: Sequence[tuple[Size, str, Shape]]) -> Iterator[dict[str, obj
 
 def by_fanout(shapes: Sequence[tuple[Size, str, Shape]]) -> Iterator[dict[str, object]]:
     """Candidates for the fan-out of the lists, with contiguous operands."""
-    for size, _, shape in shapes:
+    for size, _, shape in shapes[2::2] + shapes[-1:]:
         for fanout in FANOUTS:
             sent = dispute(shape, fanout_log2=fanout, range_log2=PRESET.range_log2, strided=False)
             yield {"parameters": size.parameters, "fanout": 1 << fanout, **asdict(Cost.of(sent))}

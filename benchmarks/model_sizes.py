@@ -22,7 +22,7 @@ from protocol.program.program import Program
 from prover.capture import capture
 
 WORDS_OF_A_PAGE = 64
-STEPS, STRIDE = 100_000, 100
+STEPS, STRIDE = 100_000, 127
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +46,11 @@ class Size:
         """Weights, biases, gains, embeddings, and an output layer of its own."""
         w = self.width
         return self.layers * (12 * w * w + 13 * w) + 2 * w + (2 * self.vocabulary + self.length) * w
+
+    @property
+    def segment_operations(self) -> int:
+        """Scalar operations of a segment: 6 for each parameter and token, forward and backward."""
+        return 6 * self.parameters * self.batch * self.length * STRIDE
 
     @property
     def largest_tensor(self) -> int:
@@ -80,7 +85,7 @@ class Shape:
     longest_fold: int
 
     def geometry(self, *, fanout_log2: int, range_log2: int) -> Geometry:
-        """Of a job of 100,000 steps, 100 to a segment, over a million rows."""
+        """Of a job of 100,000 steps, 127 to a segment, over a million rows."""
         return Geometry(
             n_nodes=self.n_nodes,
             n_slots=self.n_slots,
