@@ -254,6 +254,14 @@ def test_posting_is_refused(world: BoardWorld, leased: bytes) -> None:
         world.post(world.alice, leased, 6, 7, 8)
 
 
+def test_an_update_stands_on_the_tip_alone(world: BoardWorld, leased: bytes) -> None:
+    first = world.post(world.alice, leased, 1)
+    for parent in (leased, state(9), bytes(32)):
+        with refuses("board: not the tip"):
+            world.board.call("post", leased, parent, [state(2)], sender=world.alice)
+    world.board.call("post", leased, first, [state(2)], sender=world.alice)
+
+
 def test_more_segments_than_the_terms_allow_are_refused(world: BoardWorld, job: Job) -> None:
     job_id = world.open(replace(job, geometry=replace(job.geometry, max_segments=2)))
     world.board.call("lease", job_id, sender=world.alice)

@@ -31,6 +31,16 @@ def test_a_post_at_its_due_time_is_in_time(
             world.board.call("release", leased, sender=world.alice)
 
 
+def test_a_lease_at_its_due_time_is_not_late(world: BoardWorld, leased: bytes) -> None:
+    world.evm.timestamp += 900
+    with refuses("board: lease is not late"):
+        world.board.call("evict", leased, sender=world.bob)
+    with refuses("board: leased"):
+        world.board.call("lease", leased, sender=world.bob)
+    world.evm.timestamp += 1
+    world.board.call("evict", leased, sender=world.bob)
+
+
 def test_only_one_leaseholder(world: BoardWorld, job: Job, leased: bytes) -> None:
     with refuses("board: leased"):
         world.board.call("lease", leased, sender=world.bob)
