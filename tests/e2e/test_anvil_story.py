@@ -1,4 +1,7 @@
-"""Two jobs, honest trainers and a cheat, two watchers, all as processes, on anvil with a block a second."""
+"""Two jobs, honest trainers and a cheat, two watchers, all as processes, on anvil with a block a second.
+
+One of the watchers has two nodes; the first of them goes away in the middle of the dispute and comes back.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,12 @@ from protocol.game.view import DisputeStatus, UpdateStatus
 from protocol.job_folder import JobFolder
 from tests.e2e.small_job import CHEATED_SEGMENT, setup
 from tests.support.anvil import Anvil, anvil
-from tests.support.processes import Processes
+from tests.support.nodes import Fickle
+from tests.support.processes import SETTLED, Processes
 
 WATCHERS = ("watcher", "rival")
 PARTIES = ("deployer", "requester", "first", "second", "cheat", *WATCHERS)
 POLL = ("--poll", "0.3")
-SETTLED = 2_000
-"""Seconds after which every window, and every position of a dispute, is over."""
 
 
 @pytest.fixture
@@ -30,14 +32,21 @@ def node() -> Iterator[Anvil]:
 
 
 @pytest.fixture
-def town(node: Anvil, tmp_path: Path) -> Iterator[Processes]:
+def fickle(node: Anvil) -> Fickle:
+    return Fickle.at(node.url)
+
+
+@pytest.fixture
+def town(node: Anvil, fickle: Fickle, tmp_path: Path) -> Iterator[Processes]:
     town = Processes(tmp_path, node.url, PARTIES)
-    yield town
-    town.close()
+    with fickle.served() as first:
+        town.nodes["watcher"] = f"{first.url} {node.url}"
+        yield town
+        town.close()
 
 
 @pytest.mark.slow
-def test_several_jobs_on_anvil(node: Anvil, town: Processes) -> None:
+def test_several_jobs_on_anvil(node: Anvil, fickle: Fickle, town: Processes) -> None:
     town.deploy()
     terms = ("--steps", "20", "--stride", "4", "--batch", "16", "--preset", town.short_preset())
     for name in ("wrong", "right"):
@@ -69,9 +78,12 @@ def test_several_jobs_on_anvil(node: Anvil, town: Processes) -> None:
     first = town.start("first", "trainer", "run", town.folder / "first/right", *POLL, "--per-update", "3")
 
     # The cheat is found by both watchers, and proven wrong; the other job is left alone.
+    town.wait_for("two disputes", lambda: happened("Opened", 2))
+    fickle.off = True
     town.wait_for("the fall of a candidate", lambda: happened("CandidateFell"))
     town.wait_for("both updates of the honest job", lambda: happened("Posted", 3))
     cheat.kill()  # or it would post the same once more
+    fickle.off = False
     node.pass_time(SETTLED)
     town.wait_for("the fall of the update", lambda: happened("Fallen"))
     town.ended(first)
@@ -101,6 +113,8 @@ def test_several_jobs_on_anvil(node: Anvil, town: Processes) -> None:
     assert gains[0] >= 0
     assert gains[1] >= money.bounty
     assert sum(gains) >= money.bounty + money.tip
+    said = town.said("watcher")
+    assert 0 < said.find("leaves node 1") < said.find("goes back to node 1"), said
     for who in ("first", "second", *WATCHERS):
         assert " ERROR " not in town.said(who), town.said(who)
 

@@ -28,7 +28,7 @@ from protocol.chain.embedded import CHAIN_ID, development_keys
 LOCKED = Path(__file__).parent / "anvil_npm"
 FOLDER = Path(sys.prefix) / "anvil"
 PATIENCE = 240.0
-_DONE = FOLDER / "installed"
+DONE = FOLDER / "installed"
 """The lock file that was installed from; npm completes its own copy for machines that the file leaves out."""
 
 
@@ -47,7 +47,7 @@ def binary() -> Path:
 
 
 def _found() -> Path | None:
-    if not _DONE.exists() or _DONE.read_bytes() != (LOCKED / "package-lock.json").read_bytes():
+    if not DONE.exists() or DONE.read_bytes() != (LOCKED / "package-lock.json").read_bytes():
         return None
     return next(FOLDER.glob("node_modules/@foundry-rs/anvil-*/bin/anvil"), None)
 
@@ -57,7 +57,7 @@ def _install() -> None:
         pytest.skip("anvil is not here: there is no npm or node to get it with")
     for name in ("package.json", "package-lock.json"):
         shutil.copy(LOCKED / name, FOLDER / name)
-    command = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1"]
+    command = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=0"]
     try:
         done = subprocess.run(
             command, cwd=FOLDER, capture_output=True, text=True, timeout=PATIENCE, check=False
@@ -67,7 +67,7 @@ def _install() -> None:
     if done.returncode != 0:
         said = [line for line in done.stderr.splitlines() if "npm error" in line]
         pytest.skip(f"anvil is not here: npm could not get it ({said[0] if said else done.stderr[-200:]})")
-    shutil.copy(LOCKED / "package-lock.json", _DONE)
+    shutil.copy(LOCKED / "package-lock.json", DONE)
 
 
 class Anvil:
