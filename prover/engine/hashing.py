@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from protocol.commitments.canonical import Words
 from protocol.commitments.tensor import check_words, state_tree
@@ -56,20 +55,26 @@ def tensor_roots(tensors: Sequence[Words], height: int, *, threads: int | None =
     The threads live for the call only, so a process may fork between calls.
     """
     kernel = _kernel()
-    chunk_height = min(height, _CHUNK_HEIGHT)
     pages = [check_words(words, height) for words in tensors]
-    chunks = [-(-count >> chunk_height) for count in pages]
-    tops = [np.empty((2 * count + kernel.SLACK_ROWS, 8), np.uint32) for count in chunks]
+    # A tensor is hashed up to the least tree that holds it, then all of them together, among zeros.
+    heights = [max(count - 1, 0).bit_length() for count in pages]
+    chunk_heights = [min(own, _CHUNK_HEIGHT) for own in heights]
+    chunks = [-(-count >> low) for count, low in zip(pages, chunk_heights, strict=True)]
+    roots = np.empty((len(pages), 8), np.uint32)
+    tops = [
+        roots[i : i + 1] if count <= 1 else np.empty((2 * count + kernel.SLACK_ROWS, 8), np.uint32)
+        for i, count in enumerate(chunks)
+    ]
     ready = [_ready(words) for words in tensors]
 
     def hash_share(first: int, last: int) -> None:
-        rows = 2 * min(max(pages, default=0), 1 << chunk_height) + kernel.SLACK_ROWS
+        rows = 2 * min(max(pages, default=0), 1 << _CHUNK_HEIGHT) + kernel.SLACK_ROWS
         scratch = np.empty((rows, 8), np.uint32)
         start = 0
-        for words, top, count in zip(ready, tops, chunks, strict=True):
-            low, high = max(first - start, 0), min(last - start, count)
-            if low < high:
-                kernel.subtree_roots(words, low, high, chunk_height, scratch, top)
+        for words, top, count, low in zip(ready, tops, chunks, chunk_heights, strict=True):
+            begin, end = max(first - start, 0), min(last - start, count)
+            if begin < end:
+                kernel.subtree_roots(words, begin, end, low, scratch, top)
             start += count
 
     total = sum(chunks)
@@ -84,13 +89,14 @@ def tensor_roots(tensors: Sequence[Words], height: int, *, threads: int | None =
             for share in shares:
                 share.result()
 
-    roots = []
-    for count, top in zip(chunks, tops, strict=True):
-        if count:
-            roots.append(_digest(top[kernel.fold(top, 0, count, chunk_height, height)]))
-        else:
-            roots.append(zero_root(height))
-    return roots
+    for i, count in enumerate(chunks):
+        if count > 1:
+            roots[i] = tops[i][kernel.fold(tops[i], 0, count, chunk_heights[i], heights[i])]
+    filled = np.array([own if count else height for own, count in zip(heights, pages, strict=True)], np.int64)
+    kernel.lift(roots, filled, height)
+    raw = roots.astype(">u4").tobytes()
+    empty = zero_root(height)
+    return [raw[32 * i : 32 * (i + 1)] if count else empty for i, count in enumerate(pages)]
 
 
 def tensor_tree(words: Words, height: int) -> Tree:
@@ -134,11 +140,8 @@ def state_root(tensors: Sequence[Words], height: int, n_slots: int, *, threads: 
 
 def _ready(words: Words) -> Words:
     """The same words, contiguous and aligned as the kernels read them."""
-    return np.require(words, requirements=["C", "A"])
-
-
-def _digest(row: NDArray[np.uint32]) -> bytes:
-    return row.astype(">u4").tobytes()
+    ready = words.flags.c_contiguous and words.flags.aligned
+    return words if ready else np.require(words, requirements=["C", "A"])
 
 
 def _kernel() -> ModuleType:

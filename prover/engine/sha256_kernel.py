@@ -244,3 +244,29 @@ def subtree_roots(words: Any, first: int, last: int, height: int, scratch: Any, 
         start = i << height
         row = subtree(words, start, min(1 << height, pages - start), height, scratch)
         roots[i] = scratch[row]
+
+
+_Numbers = types.Array(types.int64, 1, "C")
+
+
+@njit([types.void(_Rows, _Numbers, types.intp)], cache=True, nogil=True)
+def lift(roots: Any, heights: Any, high: int) -> None:
+    """Bring roots of trees of these heights to height `high`, beside zeros; all trees of a level at once."""
+    pairs = np.empty((roots.shape[0] + LANES) * 2 * DIGEST_WORDS, np.uint32)
+    hashed = np.empty((roots.shape[0] + LANES, DIGEST_WORDS), np.uint32)
+    flat = hashed.reshape(hashed.size)
+    for level in range(high):
+        count = 0
+        for i in range(heights.size):
+            if heights[i] <= level:
+                for j in range(DIGEST_WORDS):
+                    pairs[count * 2 * DIGEST_WORDS + j] = roots[i, j]
+                    pairs[(count * 2 + 1) * DIGEST_WORDS + j] = _ZERO_ROWS[level, j]
+                count += 1
+        for i in range(0, count, LANES):
+            _hash_pairs(pairs, i * 2 * DIGEST_WORDS, flat, i * DIGEST_WORDS)
+        count = 0
+        for i in range(heights.size):
+            if heights[i] <= level:
+                roots[i] = hashed[count]
+                count += 1
