@@ -18,6 +18,7 @@ from gavel.commands.explain import explain
 from gavel.commands.fixtures import fixtures
 from gavel.commands.job import job
 from gavel.commands.key import key
+from gavel.commands.monitor import monitor
 from gavel.commands.quote import quote
 from gavel.commands.replay import replay
 from gavel.commands.status import status
@@ -58,6 +59,7 @@ for command in (
     watch,
     status,
     explain,
+    monitor,
     verify,
     certify,
     doctor,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gavel.commands.logs import line_log, log_option
+from gavel.commands.metering import metrics_option, start_metrics
 from gavel.commands.shared import (
     chain_options,
     connect,
@@ -287,6 +288,7 @@ trainer.add_command(follow)
     default=None,
     help="Segments in an update; as many as the job allows.",
 )
+@metrics_option
 def run(
     folder: Path,
     rpc: str,
@@ -303,6 +305,7 @@ def run(
     segments: int | None,
     per_update: int | None,
     form: str,
+    metrics: str | None,
 ) -> None:
     """Train, submit and defend until the job, or what was ordered, is done and collected.
 
@@ -311,6 +314,7 @@ def run(
     """
     from gavel.pages import pages_of_trainer
     from protocol.chain.agent import run as take_turns
+    from protocol.chain.court_view import ChainView
     from protocol.job_folder import JobFolder
     from prover.agent import DefenderAgent, TrainerAccount
     from prover.engine.checkpoints import store_of_job
@@ -320,6 +324,17 @@ def run(
     log, stop = line_log("trainer", form=form), stop_on_signals()
     loaded = JobFolder.load(folder)
     contracts = connect(rpc, deployment, private_key(key_file))
+    meter = start_metrics(
+        metrics,
+        contracts=contracts,
+        view=ChainView(contracts),
+        account=contracts.account,
+        log=log,
+        poll=poll,
+    )
+    if meter is not None:
+        log = meter.log(log, job=loaded.job.job_id)
+        meter.follow(loaded.job.job_id, loaded.job.clocks.response / 4)
     account = TrainerAccount(contracts=contracts, folder=loaded, log=log)
     checkpoints = store_of_job(loaded, store or folder / "checkpoints")
     shared = shared_executor(
@@ -354,5 +369,6 @@ def run(
         finished=stop.set,
     )
     showing = pages_of_trainer(defender, contracts, loaded, store=checkpoints, log=log)
-    take_turns([defender, *showing, training], poll=poll, stop=stop, log=log)
+    metering = [] if meter is None else [meter]
+    take_turns([defender, *showing, training, *metering], poll=poll, stop=stop, log=log)
     log(training.epilogue())

@@ -17,6 +17,8 @@ LINES = {
     "protocol/chain/agent.py Node.answered": "STALE NODE",
     "protocol/chain/nodes.py Nodes._compare": "NODES DISAGREE",
     "protocol/chain/sender.py Sender._insist": "pending, at the limit of fees",
+    "gavel/monitor/forecast.py _error": "THE CHAIN DISAGREES",
+    "prover/answers.py Answers._tell_missing": "a page is demanded",
     "prover/training.py TrainingAgent.trouble": "NOT TRAINING",
     "challenger/agent.py Watcher.send": "HELD BACK",
     "challenger/agent.py Watcher._tell": "own dispute lost",
