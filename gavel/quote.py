@@ -12,7 +12,10 @@ from protocol.amounts import amount
 from protocol.chain.court_view import ChainView
 from protocol.chain.deployment import Contracts
 from protocol.checkpoints import CheckpointStore
-from protocol.job import Geometry, Job
+from protocol.game.demands import MAX_OPEN
+from protocol.game.model_board import ANSWER_GAS
+from protocol.game.model_ledger import BPS
+from protocol.job import NOBODY, Geometry, Job
 from protocol.job_folder import JobFolder
 from protocol.words_file import size_of
 from prover.engine.executor import Executor
@@ -65,6 +68,7 @@ class Quote:
         bond, lease_deposit, locked: of an update, for the lease, and the most of both at the same time.
         dispute_gas, dispute_refund: worst case for one side of a dispute, and what the loser's bond gives
             back of it (M-1, M-4).
+        pages: what showing pages may take, for people (Y-8).
         findings: what can be met and what cannot.
     """
 
@@ -87,6 +91,7 @@ class Quote:
     locked: int
     dispute_gas: int
     dispute_refund: int
+    pages: str
     findings: tuple[Finding, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -118,6 +123,7 @@ class Quote:
                 "the bonds, if a bit is wrong or a dispute not answered; the deposit, if the lease ends",
             ),
             ("a dispute", dispute),
+            ("pages", self.pages),
         ]
 
 
@@ -165,7 +171,20 @@ def make_quote(contracts: Contracts, folder: JobFolder, executor: Executor, stor
         locked=plan.most_pending * money.update_bond + money.lease_deposit,
         dispute_gas=scheduled,
         dispute_refund=scheduled * money.gas_price,
+        pages=pages_of(job),
         findings=tuple(judge(job, pace, plan, left=int(state["ends_at"]) - now, holder=holder)),
+    )
+
+
+def pages_of(job: Job) -> str:
+    """Say what a trainer of a job has to show, and what it is paid for it (Y-4, Y-8)."""
+    audit = job.audit
+    if audit.auditor == NOBODY:
+        return "nobody may demand any"
+    paid = audit.demand_fee * (BPS - job.money.burn_bps) // BPS
+    return (
+        f"up to {MAX_OPEN} demanded at a time, each shown within {duration(audit.answer_time)} for up to "
+        f"{ANSWER_GAS:,} gas and at least {amount(paid)}, or the update falls"
     )
 
 

@@ -95,12 +95,13 @@ def audited(field: Field, auditor: bytes = ANYBODY) -> Any:
 
 
 def sampler(field: Field, folder: Any, *, who: str = "watcher", **options: Any) -> Sampler:
-    options = {"log": Lines(), "number": PAGES} | options
-    return Sampler(contracts=field.contracts[who], folder=folder, account=field.account(who), **options)
+    given: dict[str, Any] = {"log": Lines(), "number": PAGES, **options}
+    return Sampler(contracts=field.contracts[who], folder=folder, account=field.account(who), **given)
 
 
 def answers(field: Field, folder: Any, held: Any, *, who: str = "trainer", **options: Any) -> Answers:
-    return Answers(contracts=field.contracts[who], folder=folder, held=held, **({"log": Lines()} | options))
+    given: dict[str, Any] = {"log": Lines(), **options}
+    return Answers(contracts=field.contracts[who], folder=folder, held=held, **given)
 
 
 def stored(party: Any) -> Any:
