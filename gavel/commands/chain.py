@@ -112,9 +112,8 @@ def tick(rpc: str, hours: float) -> None:
 @click.option(
     "--timelock",
     type=click.IntRange(1, 10 * 365 * 86_400),
-    default=172_800,
-    show_default=True,
-    help="Seconds from announcing a change of the board's scheduled gas to making it.",
+    default=None,
+    help="Seconds from announcing a change of the board's scheduled gas to making it.  [default: 172800]",
 )
 @click.option(
     "--scheduled-gas",
@@ -128,7 +127,7 @@ def deploy(
     out: Path,
     token: str | None,
     give: tuple[str, ...],
-    timelock: int,
+    timelock: int | None,
     scheduled_gas: int | None,
 ) -> None:
     """Deploy the contracts, and write where they are.
@@ -149,14 +148,15 @@ def deploy(
     _check_new(out)
     log = logger("deploy")
     client = Client.connect(rpc, key=private_key(key_file), sending=sending())
-    contracts = deployment.deploy(client, token=token, timelock=timelock, scheduled_gas=scheduled_gas)
+    delay = timelock or deployment.TIMELOCK
+    contracts = deployment.deploy(client, token=token, timelock=delay, scheduled_gas=scheduled_gas)
     for address in give:
         contracts.token.send("transfer", address, HANDED_OUT)
         log(f"{HANDED_OUT // 10**18:,} bond tokens to {address}")
     for name in deployment.NAMES:
         log(f"{name} at {getattr(contracts.deployment, name)}")
     log(f"a job schedules at least {contracts.board.view('scheduled_gas'):,} gas for a side of a dispute")
-    log(f"{client.address} can announce a change of that, which takes {timelock:,} s")
+    log(f"{client.address} can announce a change of that, which takes {delay:,} s")
     contracts.deployment.save(out)
     log(f"code on chain checked; wrote {out}")
 

@@ -27,8 +27,6 @@ DEPLOYMENT_GAS: Final = 12_000_000
 TIMELOCK: Final = 172_800
 """Seconds from the announcement of a change to the board to the change (B-7), unless said otherwise."""
 
-MAX_TIMELOCK: Final = 10 * 365 * 86_400
-
 TOKEN_SUPPLY: Final = 10**9 * 10**18
 
 

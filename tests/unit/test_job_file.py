@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from gavel.job_file import checked, money_of, read_job_file, request_of
+from gavel.job_file import DAY, checked, money_of, read_job_file, request_of
 from protocol.errors import MalformedError, UsageError
-from protocol.job import load_preset
+from protocol.job import ANYBODY, NO_AUDIT, NOBODY, load_preset
 
 GOOD = """
 entry = "package.module:function"
@@ -136,3 +136,38 @@ def test_amounts_on_the_command_line() -> None:
     for wrong in ("reward", "reward=", "=5", "price=5"):
         with pytest.raises(UsageError):
             money_of([wrong])
+
+
+ADDRESS = "0x5FbDB2315678afecb367f032d93F642f64180aa3"
+
+
+@pytest.mark.parametrize(
+    ("text", "auditor"),
+    [("anyone", ANYBODY), ("nobody", NOBODY), (ADDRESS, bytes.fromhex(ADDRESS[2:]))],
+)
+def test_who_may_demand_pages_and_how_is_read(text: str, auditor: bytes) -> None:
+    given = {"entry": "a:b", "folder": "f", "steps": 4, "stride": 2, "batch": 1}
+    own = {"auditor": text, "demand_days": 2, "answer_time": 99, "money": {"demand_fee": "8_000_000"}}
+    request = request_of(checked({**given, "preset": "minimal", "days": 5, **own}))
+    audit = request.audit(request.load_preset(), 1_000)
+    if auditor == NOBODY:
+        assert audit == NO_AUDIT
+        return
+    assert (audit.auditor, audit.demand_until) == (auditor, 1_000 + 2 * DAY)
+    assert (audit.answer_time, audit.demand_fee) == (99, 8_000_000)
+
+
+def test_pages_can_be_demanded_by_anyone_as_long_as_the_job_unless_said_otherwise() -> None:
+    given = {"entry": "a:b", "folder": "f", "steps": 4, "stride": 2, "batch": 1, "preset": "minimal"}
+    for days in ({"days": 3}, {"days": 3, "demand_days": 9}):
+        request = request_of(checked({**given, **days}))
+        preset = request.load_preset()
+        audit = request.audit(preset, 0)
+        assert (audit.auditor, audit.demand_until) == (ANYBODY, 3 * DAY)
+        assert (audit.answer_time, audit.demand_fee) == (preset.answer_time, preset.demand_fee)
+
+
+@pytest.mark.parametrize("text", ["everybody", "0x", "0x" + "00" * 20, ADDRESS.replace("F", "f", 1), "", 7])
+def test_an_auditor_that_is_none_is_refused(text: object) -> None:
+    with pytest.raises(UsageError, match="auditor"):
+        checked({"auditor": text})
