@@ -6,10 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from challenger.agent import Watcher
 from challenger.limits import Limits, Purse, begins
 from gavel.awaited import awaited
+from gavel.cli import cli
+from protocol.chain.devnet import Devnet
+from protocol.errors import AttentionError
 from protocol.game.moves import CancelReservation, Commit, Open, Reserve, Withdraw
 from protocol.game.view import DisputeStatus, UpdateStatus
 from tests.support.watching import Field, Lines
@@ -104,3 +108,20 @@ def test_what_begins_something(field: Field) -> None:
     field.view.refresh()
     assert begins(view, committed, other)
     assert not begins(view, committed, field.account("cheat"))  # its own update
+
+
+def test_a_watcher_that_is_told_to_end_says_by_its_status_that_an_operator_must_act(field: Field) -> None:
+    field.cheat().train(2)
+    field.deployment.save(field.tmp / "deployment.json")
+    field.folder.save(field.tmp / "jobs" / "first")
+    options = ["--once", "--no-measure", "--max-exposure", "0", "--metrics", "0"]
+    where = ["--jobs", str(field.tmp / "jobs"), "--deployment", str(field.tmp / "deployment.json")]
+    with Devnet(field.chain, port=0) as devnet:
+        done = CliRunner().invoke(
+            cli,
+            ["watch", *options, *where, "--rpc", devnet.url],
+            env={"GAVEL_KEY": "0x" + field.keys["watcher"].hex()},
+        )
+    assert isinstance(done.exception, AttentionError), (done.exception, done.output)
+    assert "--max-exposure" in str(done.exception)
+    assert field.disputes() == []
