@@ -11,7 +11,8 @@ from benchmarks.model_sizes import SIZES, Shape
 from benchmarks.sparse_tree import SparseTree
 from benchmarks.whole_dispute import Sent
 from protocol.chain.artifacts import CONTRACTS
-from protocol.commitments.tree import Tree
+from protocol.commitments.tree import Tree, list_levels
+from protocol.game import bounds
 
 RESULTS = CONTRACTS.parent / "benchmarks" / "results" / "dispute_cost.json"
 LARGEST = SIZES[-1]
@@ -53,6 +54,25 @@ def test_no_transaction_comes_near_what_p12_allows(played: tuple[bool, list[Sent
     assert max(tx.zeros + tx.others for tx in played[1]) < 98_304
 
 
+def test_a_segment_of_2_to_the_48_operations_takes_18_transactions() -> None:
+    """D-18: the transformer of 10^8 parameters, down to a range of its longest fold, a page per term."""
+    size = SIZES[4]
+    assert size.segment_operations >= 1 << 48
+    shape = Shape(
+        n_nodes=3_494, n_slots=1_000, largest_tensor=size.largest_tensor, longest_fold=size.longest_fold
+    )
+    choices = {"fanout_log2": PRESET.fanout_log2, "range_log2": PRESET.range_log2}
+    geometry = shape.geometry(**choices)
+    assert geometry.stride + 1 <= 128
+    sent = dispute(shape, **choices, strided=True)
+    lists = bounds.longest(geometry, ranges=-(-size.longest_fold // (1 << PRESET.range_log2)))
+    assert len(sent) == lists.transactions == 18
+    assert [tx.name for tx in sent].count("commit") == 3
+    assert (sent[0].name, sent[-2].name, sent[-1].name) == ("open", "prove", "settle")
+    assert max(tx.at(16) for tx in sent) < 8_000_000
+    assert max(tx.zeros + tx.others for tx in sent) < 98_304
+
+
 @pytest.mark.parametrize("fanout", [0, 1, 3])
 def test_a_sparse_tree_is_a_tree(fanout: int) -> None:
     sparse = SparseTree({5: b"\5" * 32, 9: b"\7" * 32}, 4, "test", fanout)
@@ -63,4 +83,5 @@ def test_a_sparse_tree_is_a_tree(fanout: int) -> None:
             index //= 2
         assert node == sparse.root
     if fanout:
-        assert Tree(sparse.children(4, 0, fanout), fanout).root == sparse.root
+        levels = list_levels(4, fanout)
+        assert Tree(sparse.children(4, 0, levels), levels).root == sparse.root
