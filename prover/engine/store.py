@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any, Final
 
 import numba
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 from prover.engine import scalars, sums, tabulated
 
@@ -28,13 +28,14 @@ _TURNS: Final = RLock()
 
 # Numba has no types for it.
 _FunctionCache: Any = FunctionCache
+_CacheFile: Any = IndexDataCacheFile
 
 
 def kernel(*helpers: ModuleType) -> Callable[[Callable[..., Any]], Any]:
     """Return what compiles a function of a module, as `numba.njit` with its cache does.
 
     Numba knows a cached kernel by the file that it stands in; this one also by the texts of the helpers
-    that it inlines, so a kernel is compiled anew when one of them has changed.
+    that it inlines, so a kernel is compiled anew when one of them has changed, or its file is damaged.
     """
     texts = b"".join(Path(module.__file__ or "").read_bytes() for module in helpers)
     stamp = sha256(texts).hexdigest()
@@ -55,9 +56,35 @@ class _StampedCache(_FunctionCache):  # type: ignore[misc]
     def __init__(self, function: Callable[..., Any], stamp: str) -> None:
         super().__init__(function)
         self._stamp = stamp
+        locator = self._impl.locator
+        self._cache_file = _HashedFile(
+            locator.get_cache_path(), self._impl.filename_base, locator.get_source_stamp()
+        )
 
     def _index_key(self, signature: Any, codegen: Any) -> tuple[Any, ...]:
         return (*super()._index_key(signature, codegen), self._stamp)
+
+
+class _HashedFile(_CacheFile):  # type: ignore[misc]
+    """Numba's files of one function; what is damaged counts as not there, and is written again."""
+
+    def _load_index(self) -> Any:
+        try:
+            return super()._load_index()
+        except Exception:
+            return {}
+
+    def _save_data(self, name: str, data: Any) -> None:
+        super()._save_data(name, data)
+        path = Path(self._data_path(name))
+        with self._open_for_write(f"{path}.sha256") as file:
+            file.write(sha256(path.read_bytes()).digest())
+
+    def _load_data(self, name: str) -> Any:
+        path = Path(self._data_path(name))
+        if sha256(path.read_bytes()).digest() != Path(f"{path}.sha256").read_bytes():
+            raise OSError(f"{path} is damaged")  # numba compiles anew what it cannot read
+        return super()._load_data(name)
 
 
 def load(source: str) -> ModuleType:

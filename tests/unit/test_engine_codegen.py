@@ -93,3 +93,37 @@ def test_equal_sources_are_one_module() -> None:
     source = codegen.HEADER + "\nvalue = 1\n"
     assert store.load(source) is store.load(source)
     assert store.load(source) is not store.load(source + "\n")
+
+
+_HELPER = "from numba import njit\n\n@njit\ndef factor():\n    return {}\n"
+_MODULE = """
+import helper
+from prover.engine import store
+
+@store.kernel(helper)
+def times(x):
+    return x * helper.factor()
+
+print(times(21), sum(times.stats.cache_hits.values()))
+"""
+
+
+@pytest.mark.parametrize("damaged", ["nbi", "nbc"])
+def test_a_kernel_is_read_again_unless_its_file_or_a_helper_has_changed(tmp_path: Path, damaged: str) -> None:
+    (tmp_path / "helper.py").write_text(_HELPER.format(2))
+    (tmp_path / "module.py").write_text(_MODULE)
+
+    def run() -> str:
+        environment = {"PYTHONPATH": f"{tmp_path}:{ROOT}", "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+        command = [sys.executable, str(tmp_path / "module.py")]
+        done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    assert [run(), run()] == ["42 0", "42 1"]
+    for path in (tmp_path / "__pycache__").glob(f"module*.{damaged}"):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
+        path.write_bytes(content)
+    assert [run(), run()] == ["42 0", "42 1"]
+    (tmp_path / "helper.py").write_text(_HELPER.format(3))
+    assert [run(), run()] == ["63 0", "63 1"]
