@@ -1,7 +1,7 @@
 """Golden state roots of every model of the zoo, and other machines to find them again on (numerics.md, N-1).
 
     python -m benchmarks.golden                      compute all, write benchmarks/results/golden.json
-    python -m benchmarks.golden --check              compute all, compare; the exit status says it
+    python -m benchmarks.golden --check [--device D] compute all, compare; the exit status says it
     python -m benchmarks.golden --save DIR           write the models as job folders, by name
     python -m benchmarks.golden --replay DIR [--threads N] [--forks M]
                                                      replay saved jobs, print their roots as JSON
@@ -106,7 +106,7 @@ def final_root(folder: JobFolder, executor: Executor, steps: int | None = None) 
     return state_root(state, geometry.tensor_height, geometry.n_slots).hex()
 
 
-def roots_of(folder: JobFolder, *, threads: int = 1) -> dict[str, str | int]:
+def roots_of(folder: JobFolder, *, threads: int = 1, device: str | None = None) -> dict[str, str | int]:
     """What is recorded of a job."""
     job = folder.job
     return {
@@ -114,7 +114,7 @@ def roots_of(folder: JobFolder, *, threads: int = 1) -> dict[str, str | int]:
         "program": job.program_root.hex(),
         "inputs": job.inputs_root.hex(),
         "genesis": job.genesis.hex(),
-        "final": final_root(folder, executor_of_job(folder, threads=threads)),
+        "final": final_root(folder, executor_of_job(folder, threads=threads, device=device)),
     }
 
 
@@ -203,6 +203,7 @@ def main() -> int:
     parser.add_argument("--replay", type=Path, metavar="DIR", help="replay job folders, print their roots")
     parser.add_argument("--models", nargs="+", metavar="NAME", help="some of them; all unless given")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default=None, help="of torch, for products: cpu, cuda")
     parser.add_argument("--forks", type=int, default=0, help="replay in so many forked processes")
     parser.add_argument("--steps", type=int, default=None, help="replay so many steps; all unless given")
     arguments = parser.parse_args()
@@ -214,7 +215,10 @@ def main() -> int:
         for name, folder in _jobs(chosen):
             folder.save(arguments.save / name)
         return 0
-    found: Roots = {name: roots_of(folder, threads=arguments.threads) for name, folder in _jobs(chosen)}
+    found: Roots = {
+        name: roots_of(folder, threads=arguments.threads, device=arguments.device)
+        for name, folder in _jobs(chosen)
+    }
     if arguments.check:
         lines = differences(found)
         print("\n".join(lines or [f"{len(found)} models, bit for bit"]))

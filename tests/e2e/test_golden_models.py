@@ -32,6 +32,12 @@ def test_the_recorded_state_is_found_again_with_one_thread_and_with_two(name: st
     assert golden.final_root(folder, executor_of_job(folder, threads=2)) == found["final"]
 
 
+@pytest.mark.parametrize("name", golden.names() if LONG else ["vgg11", "gpt-exact-gelu"])
+def test_the_recorded_state_is_found_again_with_products_by_torch(name: str) -> None:
+    """The path of `--device`, on the processor; `benchmarks.golden --check --device cuda` is for others."""
+    assert golden.differences({name: golden.roots_of(golden.golden_job(name), device="cpu")}) == []
+
+
 def test_the_record_holds_every_model_and_was_made_with_these_versions() -> None:
     """Stale? ``python -m benchmarks.golden``; other final roots under the same program are other bits."""
     assert list(RECORDED) == golden.names()
