@@ -133,6 +133,7 @@ class SharedExecutor(Executor):
         self._group = group
         self.plan, self._share = _prepared(folder, group, threads, device)
         self._last: list[Words] | None = None
+        self._amid = False
 
     def run(
         self,
@@ -148,17 +149,19 @@ class SharedExecutor(Executor):
         known = self._last is not None and len(self._last) == len(state)
         same = known and all(a is b for a, b in zip(self._last or [], state, strict=True))
         self._last = None  # whatever goes wrong, the others' state is not relied on afterwards
+        self._amid = True
         self._group.order(STEP if same else STATE, step)
         if not same:
             for words in state:
                 self._group.spread(words.copy())
         done = self._share.run(state, step, keep_outputs=False)
-        self._last = list(done.next_state)
+        self._last, self._amid = list(done.next_state), False
         return StepOutputs(outputs=[], next_state=done.next_state, loss=done.loss)
 
     def close(self) -> None:
-        """Let the others go."""
-        self._group.order(STOP, 0)
+        """Let the others go; amid a step they wait for something else, and end as this process leaves."""
+        if not self._amid:
+            self._group.order(STOP, 0)
         self._group.close()
 
 

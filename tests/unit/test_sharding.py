@@ -209,8 +209,9 @@ def test_a_process_that_dies_ends_the_group_and_says_what_to_do(tmp_path: Path) 
             other.wait()
             with pytest.raises(PeerError, match="start all processes again, and training goes on after the"):
                 golden.final_root(folder, executor)
-            # What a dispute needs is still computed.
+            # What a dispute needs is still computed, and leaving waits for nobody.
             assert executor.run(folder.genesis, 0).outputs
+            executor.close()
         finally:
             group.close()
 
