@@ -240,7 +240,7 @@ BOARD: Final = (
         "Availability",
         "block.timestamp <= d.due",
         "block.timestamp < d.due",
-        "test_availability.py::test_an_update_whose_page_nobody_shows_falls_after_the_due_time_and_not_at_it",
+        "test_availability.py::test_whoever_holds_the_page_shows_it_and_gets_what_is_left_of_the_fee",
     ),
     _board(
         "a page of another slot will do",
