@@ -228,8 +228,8 @@ def multiply(  # noqa: C901
                             _nonzero(
                                 column_bits, right, right_bases[matrix], own_columns, COLUMNS, right_terms
                             )
-                        for i in range(n):
-                            masks[0, i] = _met(bits, i, column_bits)
+                        for i in range(ROWS):
+                            masks[0, i] = _met(bits, min(np.int64(i), n - 1), column_bits)
                         open_ = certify_tile(
                             sums_at, norms_at, scales.ctypes.data, rows_at, columns_at, target_at,
                             masks_at, masks_at + 8 * ROWS, masks_at + 16 * ROWS,

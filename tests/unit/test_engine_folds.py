@@ -396,17 +396,18 @@ def test_products_of_more_terms_than_are_summed_at_once(kind: str) -> None:
     check([product(9, 5, terms, left_transposed=True, right_transposed=True)], inputs)
 
 
-def test_products_of_which_none_is_left_are_zero_without_a_flag() -> None:
+@pytest.mark.parametrize("rows", [6, 11, 24])
+def test_products_of_which_none_is_left_are_zero_without_a_flag(rows: int) -> None:
     rng = np.random.default_rng(12)
-    left, right = rng.standard_normal((24, 40)), rng.standard_normal((24, 40))
+    left, right = rng.standard_normal((rows, 40)), rng.standard_normal((24, 40))
     left[:, ::2], right[:, 1::2] = 0.0, 0.0
     left[5], right[7, 3] = np.abs(left[5]), 1.0  # one column with a product of its own
-    executor = check([product(24, 24, 40)], [floats(left), floats(right)])
+    executor = check([product(rows, 24, 40)], [floats(left), floats(right)])
     assert step_types(executor) == [ProductStep]
     assert executor.flags[0, TIER2] == 0
     left[2, 1], right[3, 2] = np.inf, np.nan
-    check([product(24, 24, 40)], [floats(left), floats(right)])
-    check([product(24, 24, 40, left_transposed=True)], [floats(left), floats(right)])
+    check([product(rows, 24, 40)], [floats(left), floats(right)])
+    check([product(rows, 24, 40, left_transposed=True)], [floats(left), floats(right)])
 
 
 @pytest.mark.parametrize("columns", [3, 5, 7])
