@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test certify check format lint types bench snapshots clean
+.PHONY: setup demo test test-long certify check format lint types bench snapshots clean
 
 setup: $(STAMP)
 
@@ -19,6 +19,12 @@ demo: setup
 
 test: check
 	$(BIN)/python -m pytest -n 2
+
+# The long profiles: 500,000 calls on contracts and ghost (benchmarks/results/stateful_long.json), then every test
+# that has a longer form, in it.
+test-long: setup
+	$(BIN)/python -m tests.stateful.long
+	GAVEL_PROFILE=long $(BIN)/python -m pytest -n 2
 
 certify: setup
 	$(BIN)/gavel certify all

@@ -322,7 +322,7 @@ class SensibleBoard:
 
     def availability_answer(self) -> Call | None:
         """Anybody who holds the page, not too readily: else none would be late."""
-        if not self.chance(0.3):
+        if not self.chance(0.15):
             return None
         return self.some(
             self.answer_of(demand, self.anybody())
