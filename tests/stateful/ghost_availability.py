@@ -111,10 +111,11 @@ class GhostAvailability:
         known, if_ = self._known(demand), Conditions()
         if_(not self.board.is_live(known.update), "availability: update is not live")
         if_(self.board.now <= known.due, "availability: not late")
+        others = self.board.updates[known.update].open_disputes
+        if_(others > 0, "availability: disputes are open")
         if_.refuse()
         self._end(demand)
         self.board.owe(known.asker, known.fee)
-        others = self.board.updates[known.update].open_disputes
         self.say("DemandExpired", demand=demand, update=known.update, resolver=sender)
         self.board.fell(known.update, resolver=sender, winner=known.asker, others=others)
 

@@ -145,4 +145,6 @@ class Honest:
         for demand, known in self.world.ghost.availability.demands.items():
             live = self.board.is_live(known.update) and self.world.now <= known.due
             if live and self.truth.follows(known.update) and self.truth.wrong_segment(known.update) is None:
-                yield Duty(known.due, self.calls.answer_of(demand, WATCHER))
+                call = self.calls.answer_of(demand, WATCHER)
+                assert call is not None, "right states are in the stock"
+                yield Duty(known.due, call)

@@ -2,9 +2,9 @@
 
     python -m tests.stateful.long [--calls 500000] [--seed 1] [--out benchmarks/results/stateful_long.json]
 
-`make test-long` runs it. The same driver makes the same kinds of calls; all choices follow from the seed. Hypothesis
-would keep what it drew for half a million calls, to make a failure smaller; here a failure names the seed of its
-world, with which `--seed N --calls 700` finds it again.
+`make test-long` runs it. The same driver makes the same kinds of calls; all choices follow from the seed.
+Hypothesis would keep what it drew for half a million calls, to make a failure smaller; here a failure names
+the seed of its world, with which `--seed N --calls 700` finds it again.
 """
 
 from __future__ import annotations

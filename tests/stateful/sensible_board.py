@@ -43,9 +43,9 @@ class SensibleBoard:
         """Seconds of the block."""
         return self.world.now
 
-    def some(self, found: Iterator[Call]) -> Call | None:
+    def some(self, found: Iterator[Call | None]) -> Call | None:
         """Any of some calls."""
-        calls = list(found)
+        calls = [call for call in found if call is not None]
         return self.random.choice(calls) if calls else None
 
     def anybody(self) -> str:
@@ -332,21 +332,20 @@ class SensibleBoard:
             and self.truth.follows(known.update)
         )
 
-    def answer_of(self, demand: bytes, sender: str) -> Call:
-        """A page with its proof."""
-        known, stock, shapes = (
-            self.ghost.availability.demands[demand],
-            self.truth.stock,
-            self.truth.material.shapes,
-        )
-        state = self.ghost.board.updates[known.update].states[-1]
+    def answer_of(self, demand: bytes, sender: str) -> Call | None:
+        """A page with its proof, None where nobody knows what was posted."""
+        known, stock = self.ghost.availability.demands[demand], self.truth.stock
+        shapes, state = self.truth.material.shapes, self.ghost.board.updates[known.update].states[-1]
         slot = stock.leaf(state, shapes.state, known.slot)
-        assert slot is not None, "posted states are in the stock"
+        slot_path = stock.path(state, shapes.state, known.slot)
+        if slot is None or slot_path is None:
+            return None
         leaf = stock.leaf(slot, shapes.tensor, known.page)
-        assert leaf is not None, "posted tensors are in the stock"
+        page_path = stock.path(slot, shapes.tensor, known.page)
+        if leaf is None or page_path is None:
+            return None
         page = stock.pages.get(leaf, b"")
-        paths = stock.path(slot, shapes.tensor, known.page), stock.path(state, shapes.state, known.slot)
-        return Call(sender, "availability", "answer", (demand, page, *paths))
+        return Call(sender, "availability", "answer", (demand, page, tuple(page_path), tuple(slot_path)))
 
     def availability_expire(self) -> Call | None:
         """What was not answered in time."""

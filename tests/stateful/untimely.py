@@ -60,7 +60,9 @@ class Untimely:
             yield Call(self._who(), "availability", "expire", (demand,))
             yield Call(self._who(), "availability", "close_demand", (demand,))
             if self.world.now > known.due or not self.ghost.board.is_live(known.update):
-                yield self.calls.answer_of(demand, self._who())
+                call = self.calls.answer_of(demand, self._who())
+                if call is not None:
+                    yield call
 
     def _of_court(self) -> Iterator[Call]:
         court = self.ghost.court

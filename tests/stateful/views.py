@@ -110,7 +110,8 @@ class Views:
             differing += self.reservation(sender, digest)
         for dispute in court.disputes:
             for candidate in court.candidates:
-                differing += self.branch(dispute, candidate)
+                if court.exists(dispute, candidate):
+                    differing += self.branch(dispute, candidate)
         for (node, levels), time in court.revealed.items():
             differing += self.one("court", "revealed_at", (node, levels), time)
         for job, known_job in self.ghost.board.jobs.items():
