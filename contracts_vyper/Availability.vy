@@ -186,7 +186,7 @@ def answer(
 @external
 def expire(demand: bytes32):
     """
-    @notice Fell the update of a demand that nobody answered in time (Y-5). Anyone; tipped.
+    @notice Fell the update of a demand that nobody answered in time, when no dispute is open on it (Y-5). Anyone; tipped.
     @param demand Demand id.
     """
     d: Demand = self._known(demand)
@@ -194,6 +194,8 @@ def expire(demand: bytes32):
     assert u.live, "availability: update is not live"
     # INVARIANT: I-6, at its due time an answer is in time.
     assert block.timestamp > d.due, "availability: not late"
+    # INVARIANT: I-5, no demand takes what a challenger is about to win.
+    assert u.open_disputes == 0, "availability: disputes are open"
     self._clear(demand, d, u.open_demands)
     log DemandExpired(demand=demand, update=d.update, resolver=msg.sender)
     extcall board.demand_closed(d.update, d.asker, d.fee, False, skip_contract_check=True)

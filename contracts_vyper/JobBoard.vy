@@ -286,6 +286,7 @@ def demand_context(update: bytes32) -> IJobBoard.DemandContext:
         demand_until=jobs.jobs[u.job].demand_until,
         answer_time=jobs.jobs[u.job].answer_time,
         demand_fee=jobs.jobs[u.job].demand_fee,
+        open_disputes=u.open_disputes,
     )
 
 

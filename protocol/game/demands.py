@@ -87,10 +87,18 @@ class PageOpener:
         )
 
 
-def ended(open_demands: Iterable[DemandInfo], *, live: bool, now: int) -> list[DemandMove]:
-    """Return how anybody may end demands that are late, or whose update is gone (Y-5, Y-6)."""
+def ended(
+    open_demands: Iterable[DemandInfo], *, live: bool, now: int, disputed: bool = False
+) -> list[DemandMove]:
+    """Return how anybody may end demands that are late, or whose update is gone (Y-5, Y-6).
+
+    Args:
+        live: whether the update is; disputed: whether a dispute is open on it, which decides first.
+    """
     if not live:
         return [CloseDemand(demand=known.demand) for known in open_demands]
+    if disputed:
+        return []
     # one that is late takes the update along, and with it all others
     late = sorted((known for known in open_demands if now > known.due), key=lambda known: known.due)
     return [Expire(demand=known.demand) for known in late[:1]]

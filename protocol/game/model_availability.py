@@ -95,9 +95,11 @@ class Availability:
     def expire(self, sender: bytes, demand: bytes) -> None:
         """Fell the update of a demand that nobody answered (Y-5)."""
         known = self._known(demand)
-        self._live(known.update)
+        record = self._live(known.update)
         # INVARIANT: I-6, at its due time an answer is in time.
         require(self.board.time > known.due, "availability: not late")
+        # INVARIANT: I-5, no demand takes what a challenger is about to win.
+        require(not record.open_disputes, "availability: disputes are open")
         del self.demands[demand]
         self.board.demand_closed(known.update, known.asker, known.fee, answered=False)
         self.board.fell(known.update, sender, known.asker)

@@ -51,4 +51,9 @@ AVAILABILITY: Final[Mapping[str, Refusal]] = {
     "availability: not late": Refusal(
         "Y-5", "at its due time an answer is in time", "wait until after the due time"
     ),
+    "availability: disputes are open": Refusal(
+        "Y-5, Y-10",
+        "what disputes an update decides before what asks for its pages",
+        "wait until its disputes are over",
+    ),
 }

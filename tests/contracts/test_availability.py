@@ -15,7 +15,7 @@ from protocol.errors import MismatchError, RefusedError
 from protocol.game import demand_moves as d
 from protocol.game import moves as m
 from protocol.game.demands import MAX_OPEN, DemandInfo, PageOpener, ended, fee_of
-from protocol.game.ids import Kind, demand_id
+from protocol.game.ids import demand_id
 from protocol.game.model_board import ANSWER_GAS
 from protocol.game.model_ledger import BPS, BURN
 from protocol.game.view import UpdateStatus
@@ -245,22 +245,44 @@ def opened(at: Table, update: bytes) -> bytes:
     return dispute.dispute
 
 
-def test_disputes_of_an_update_that_falls_by_a_demand_get_their_share() -> None:
+def test_a_page_that_is_not_shown_waits_for_open_disputes() -> None:
+    """Y-5: a cheat cannot take a challenger's prize by a demand of its own that it leaves unanswered."""
+    at = audited()
+    lie = at.openings(one_word(3, 2, 65))
+    update = at.post(lie, segments=1)
+    purse = at.model.tokens_of(WATCHER)
+    watch = challenger(at, at.truth)
+    at.play([watch], until=at.model.now())
+    demand = ask(at, update, sender=OTHER)
+    at.model.advance(ANSWER_TIME + 1)
+    assert refused(at, OTHER, d.Expire(demand=demand)) == "availability: disputes are open"
+    at.play(
+        [watch, defender(at, lie)],
+        until=at.model.now() + 10**5,
+        while_=lambda: at.model.update(update).status == UpdateStatus.PENDING,
+    )
+    money, before = at.job.money, at.model.tokens_of(OTHER)
+    assert at.model.tokens_of(WATCHER) - purse >= money.gas_price * money.scheduled_gas + money.bounty
+    at.model.apply(OTHER, d.CloseDemand(demand=demand))
+    assert at.model.tokens_of(OTHER) - before == FEE
+    at.model.check_conservation()
+
+
+def test_once_its_disputes_are_lost_an_update_falls_by_the_page_that_nobody_showed() -> None:
     at = audited()
     update = at.post(at.truth, segments=1)
     dispute = opened(at, update)
     demand = ask(at, update, sender=OTHER)
-    before = at.model.tokens_of(WATCHER)
-    at.model.advance(ANSWER_TIME + 1)
+    at.play([defender(at, at.truth)], until=at.model.now())
+    [position] = at.model.demands(dispute)
+    [posted] = at.model.candidates(position)
+    branch = at.model.branch(dispute, posted.candidate)
+    at.model.advance(branch.limit + 1 - at.model.now())
+    assert refused(at, OTHER, d.Expire(demand=demand)) == "availability: disputes are open"
+    at.model.apply(OTHER, m.Timeout(dispute=dispute, candidate=posted.candidate))
     at.model.apply(OTHER, d.Expire(demand=demand))
-    (position,) = at.model.positions(update=update)
-    assert position.kind == Kind.STEPS
-    assert refused(at, WATCHER, m.Settle(position=position.position)) == "court: update is not live"
-    at.model.apply(WATCHER, m.Close(dispute=dispute))
     at.model.check_conservation()
-    money = at.job.money
-    share = money.gas_price * money.scheduled_gas
-    assert at.model.tokens_of(WATCHER) - before == money.challenge_bond + share
+    assert at.model.update(update).status == UpdateStatus.FALLEN
 
 
 def test_an_update_that_falls_by_a_dispute_pays_its_demands_their_fees_and_no_share() -> None:
@@ -381,7 +403,8 @@ def test_ends_are_late_demands_or_all_of_an_update_that_is_gone() -> None:
     demands = [info(1, 20), info(2, 10), info(3, 30)]
     assert ended(demands, live=True, now=10) == []
     assert ended(demands, live=True, now=25) == [d.Expire(demand=bytes([2]) * 32)]
-    assert len(ended(demands, live=False, now=0)) == 3
+    assert ended(demands, live=True, now=25, disputed=True) == []
+    assert len(ended(demands, live=False, now=0, disputed=True)) == 3
 
 
 def test_a_state_that_the_update_does_not_end_with_opens_nothing() -> None:
