@@ -1,14 +1,15 @@
-"""What a watcher has at stake and what it has earned, read from the chain (actors.md, A-14)."""
+"""What an account has at stake and what it has earned, read from the chain (actors.md, A-14)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from protocol.amounts import amount
 from protocol.chain.agent import Log, Said
 from protocol.chain.court_view import ChainView
 from protocol.chain.deployment import Contracts
-from protocol.game.view import DisputeStatus
+from protocol.game.view import DisputeInfo, DisputeStatus
 from protocol.job import Job
 
 
@@ -19,7 +20,9 @@ class Exposure:
     Attributes:
         balance: bond tokens in the wallet; credit: what `Withdraw` would pay.
         open: disputes open; lost: disputes lost; won: those closed.
-        locked: in open disputes and reservations; forfeited: bonds of lost disputes.
+        locked: bonds of open disputes, reservations and standing candidates, and fees of open demands.
+        forfeited: bonds of lost disputes and of candidates that fell.
+        spent: fees of demands that were answered.
         earned: what came from others, withdrawn or credited.
     """
 
@@ -30,13 +33,15 @@ class Exposure:
     lost: int
     locked: int
     forfeited: int
+    spent: int
     earned: int
 
     def __str__(self) -> str:
         return (
             f"disputes: {self.open} open, {self.won} closed, {self.lost} lost; tokens: "
             f"{amount(self.locked)} locked, {amount(self.earned)} earned, "
-            f"{amount(self.forfeited)} forfeited, {amount(self.credit)} to withdraw, "
+            f"{amount(self.forfeited)} forfeited, {amount(self.spent)} paid for pages, "
+            f"{amount(self.credit)} to withdraw, "
             f"{amount(self.balance)} in the wallet"
         )
 
@@ -49,12 +54,9 @@ def exposure(view: ChainView, account: bytes) -> Exposure:
     """
     disputes = view.disputes(challenger=account)
     by_status = {status: [d for d in disputes if d.status == status] for status in DisputeStatus}
-    jobs = [view.update(d.update).job for d in by_status[DisputeStatus.OPEN]]
-    jobs += [r.job for r in view.reservations(account) if not r.opened]
-    locked = sum(_bond(view, job) for job in jobs)
-    forfeited = sum(_bond(view, view.update(d.update).job) for d in by_status[DisputeStatus.LOST])
     credit = view.credit(account)
-    returned = sum(_bond(view, job) for job in view.reserved_jobs(account)) - locked - forfeited
+    stakes = (_challenges(view, account, by_status), _defences(view, account), _demands(view, account))
+    locked, forfeited, spent, returned = (sum(parts) for parts in zip(*stakes, strict=True))
     return Exposure(
         balance=view.balance(account),
         credit=credit,
@@ -63,8 +65,46 @@ def exposure(view: ChainView, account: bytes) -> Exposure:
         lost=len(by_status[DisputeStatus.LOST]),
         locked=locked,
         forfeited=forfeited,
+        spent=spent,
         earned=view.withdrawn(account) + credit - returned,
     )
+
+
+_Stake = tuple[int, int, int, int]
+"""Tokens locked, forfeited, spent, and come back."""
+
+
+def _challenges(
+    view: ChainView, account: bytes, disputes: Mapping[DisputeStatus, Sequence[DisputeInfo]]
+) -> _Stake:
+    jobs = [view.update(d.update).job for d in disputes[DisputeStatus.OPEN]]
+    jobs += [r.job for r in view.reservations(account) if not r.opened]
+    locked = sum(_bond(view, job) for job in jobs)
+    forfeited = sum(_bond(view, view.update(d.update).job) for d in disputes[DisputeStatus.LOST])
+    made = sum(_bond(view, job) for job in view.reserved_jobs(account))
+    return locked, forfeited, 0, made - locked - forfeited
+
+
+def _defences(view: ChainView, account: bytes) -> _Stake:
+    locked = forfeited = returned = 0
+    for posted in view.defence_bonds(account):
+        candidate = view.candidate(posted)
+        job = view.update(view.position(candidate.position).update).job
+        bond = int(view.terms(job)["defence_bond"])
+        if candidate.poster != account:  # the trainer's side took it over, and the bond came back (D-5)
+            returned += bond
+        elif candidate.fallen:
+            forfeited += bond
+        elif candidate.bonded:
+            locked += bond
+        else:
+            returned += bond
+    return locked, forfeited, 0, returned
+
+
+def _demands(view: ChainView, account: bytes) -> _Stake:
+    fees = view.fees(account)
+    return fees.locked, 0, fees.spent, fees.returned
 
 
 class Ledger:

@@ -7,10 +7,10 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from challenger.ledger import exposure
+from challenger.ledger import Exposure, exposure
 from protocol.amounts import amount
-from protocol.chain.client import Client
 from protocol.chain.court_view import ChainView
+from protocol.chain.deployment import Contracts
 from protocol.game.demand_moves import Demand
 from protocol.game.ids import Kind, dispute_id
 from protocol.game.moves import Commit, Move, Open, Reserve
@@ -23,7 +23,7 @@ class Limits:
     """Limits of one account; None where there is none.
 
     Attributes:
-        exposure: tokens in bonds locked at the same time; loss: in bonds lost. In the smallest unit.
+        exposure: tokens locked at the same time, in bonds and fees; loss: in bonds lost. Smallest unit.
         gas: coins for gas in any 24 hours of this process, in wei.
     """
 
@@ -35,9 +35,9 @@ class Limits:
 class Purse:
     """Holds back what an account would begin beyond its limits, and nothing else."""
 
-    def __init__(self, limits: Limits, client: Client, account: bytes) -> None:
-        """Args: client: whose transactions are counted; account: 20 bytes."""
-        self._limits, self._client, self._account = limits, client, account
+    def __init__(self, limits: Limits, contracts: Contracts, account: bytes) -> None:
+        """Args: contracts: bound to the client whose transactions are counted; account: 20 bytes."""
+        self._limits, self._contracts, self._account = limits, contracts, account
         self._counted, self._spent = 0, deque[tuple[float, int]]()
 
     def held(self, view: ChainView, move: Move, locks: int) -> str | None:
@@ -53,9 +53,9 @@ class Purse:
         if not locks or limits == Limits() or not begins(view, move, self._account):
             return None
         now = exposure(view, self._account)
-        if limits.exposure is not None and now.locked + locks > limits.exposure:
+        if limits.exposure is not None and (locked := self._locked(now)) + locks > limits.exposure:
             return (
-                f"{amount(now.locked)} tokens are locked, and {amount(locks)} more would pass the limit of "
+                f"{amount(locked)} tokens are locked, and {amount(locks)} more would pass the limit of "
                 f"{amount(limits.exposure)} (--max-exposure): raise it, or wait for bonds to come back"
             )
         if limits.loss is not None and now.forfeited >= limits.loss:
@@ -70,12 +70,22 @@ class Purse:
             )
         return None
 
+    def _locked(self, seen: Exposure) -> int:
+        """What is locked now, if that was seen at the view's block.
+
+        What was sent later (in this step, or within the confirmations, A-10) is missing in balance and
+        credit; a withdrawal leaves their sum as it is.
+        """
+        contracts = self._contracts
+        has = contracts.token.view("balanceOf", self._account) + contracts.board.view("credit", self._account)
+        return seen.locked + max(seen.balance + seen.credit - int(has), 0)
+
     def spent(self) -> int:
         """Wei that this process has paid for gas in the last 24 hours."""
         now = time.monotonic()
-        for sent in self._client.sent[self._counted :]:
+        for sent in self._contracts.client.sent[self._counted :]:
             self._spent.append((now, sent.gas * sent.price))
-        self._counted = len(self._client.sent)
+        self._counted = len(self._contracts.client.sent)
         while self._spent and now - self._spent[0][0] > DAY:
             self._spent.popleft()
         return sum(cost for _, cost in self._spent)

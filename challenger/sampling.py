@@ -10,7 +10,6 @@ from challenger.limits import Purse
 from protocol.amounts import amount
 from protocol.chain.agent import Agent, Log, ids
 from protocol.chain.court_view import ChainView
-from protocol.chain.demand_view import DemandView
 from protocol.chain.deployment import Contracts
 from protocol.chain.moves import ensure_allowance
 from protocol.commitments.tensor import page_count
@@ -18,7 +17,7 @@ from protocol.errors import UsageError
 from protocol.game.demand_moves import Demand
 from protocol.game.demands import MAX_OPEN, ended, fee_of
 from protocol.game.moves import Move
-from protocol.game.view import UpdateInfo, UpdateStatus
+from protocol.game.view import DisputeStatus, UpdateInfo, UpdateStatus
 from protocol.job_folder import JobFolder
 
 BEACON_DELAY: Final = 8
@@ -98,7 +97,6 @@ class Sampler(Agent):
             raise UsageError(f"{number} pages cannot be demanded of an update at once, only 1 to {MAX_OPEN}")
         self._number, self._account = number, account
         self._pages = [page_count(spec.extent) for spec in folder.program.slots]
-        self._demands = DemandView(contracts, self.view)
         self._chosen: dict[bytes, list[tuple[int, int]]] = {}
         self._fee, self._purse = 0, purse
 
@@ -109,7 +107,6 @@ class Sampler(Agent):
             ChainError: the node cannot be read; nothing is lost, call again.
         """
         self.view.refresh()
-        self._demands.refresh()
         sent: list[Move] = []
         for update in self.view.updates(self._folder.job.job_id):
             sent += [move for move in self._ends(update) if self.send(move)]
@@ -119,19 +116,21 @@ class Sampler(Agent):
 
     def _ends(self, update: UpdateInfo) -> list[Move]:
         """How own demands end that are late, or whose update is gone (Y-5, Y-6)."""
-        if not self._demands.asked(update.update, self._account):
+        if not self.view.asked(update.update, self._account):
             return []
-        mine = [known for known in self._demands.open(update.update) if known.asker == self._account]
+        mine = [known for known in self.view.open_demands(update.update) if known.asker == self._account]
         live = update.status in (UpdateStatus.PENDING, UpdateStatus.FINAL)
-        return list(ended(mine, live=live, now=self.view.now()))
+        disputes = self.view.disputes(update=update.update) if mine and live else ()
+        disputed = any(known.status == DisputeStatus.OPEN for known in disputes)
+        return list(ended(mine, live=live, now=self.view.now(), disputed=disputed))
 
     def _ask(self, update: UpdateInfo) -> list[Move]:
-        audit, known = self._folder.job.audit, self._demands.asked(update.update, self._account)
+        audit, known = self._folder.job.audit, self.view.asked(update.update, self._account)
         until, sent = min(update.deadline, audit.demand_until), list[Move]()
         places = [place for place in self._places(update) if place not in known]
         if not places or self.view.now() > until:
             return sent
-        waiting = len(self._demands.open(update.update))
+        waiting = len(self.view.open_demands(update.update))
         for slot, page in places:
             fee = fee_of(audit.demand_fee, waiting + len(sent))
             if waiting + len(sent) >= MAX_OPEN or fee > MOST_FEES * audit.demand_fee:
@@ -172,7 +171,14 @@ class Sampler(Agent):
         held = self._purse.held(self.view, move, self.locks(move)) if self._purse is not None else None
         if held is None:
             return super().send(move)
-        self._log.once(f"asks for no page: {held}", level="warning", held=True, **ids(move))
+        self._log.once(
+            f"asks for no page: {held}",
+            level="warning",
+            held=True,
+            move=type(move).__name__,
+            locks=self.locks(move),
+            **ids(move),
+        )
         return False
 
     def prepare(self, move: Move) -> None:

@@ -7,7 +7,7 @@ from protocol.chain.agent import Log
 from protocol.chain.deployment import Contracts
 from protocol.errors import UsageError
 from protocol.job_folder import JobFolder
-from prover.guard import Guard
+from prover.guard import Guard, Held
 
 
 def guards_of(
@@ -20,6 +20,7 @@ def guards_of(
     dry_run: bool = False,
     defend: bool = True,
     limit: int | None = None,
+    held: Held | None = None,
 ) -> list[Guard]:
     """Return what answers for the updates that a watcher confirms, if anything is to; it shares its view and
     its replay.
@@ -28,6 +29,7 @@ def guards_of(
         account: 20 bytes, who sends, or whom to look as; dry_run: send nothing (A-13).
         defend: whether anything is.
         limit: most tokens in defence bonds at a time, in the smallest unit.
+        held: says why a move is held back by the account's limits (A-30).
 
     Raises:
         UsageError: the limit is not enough for one bond, or is one of nothing.
@@ -47,5 +49,6 @@ def guards_of(
         dry_run=dry_run,
         account=account,
         limit=limit,
+        held=held,
     )
     return [guard]

@@ -100,7 +100,7 @@ class Patrol:
         self._confirmations, self._machine, self._meter = confirmations, machine, meter
         account = choices.account
         self._ledger = Ledger(contracts, account, log=log(None)) if account is not None else None
-        self._purse = Purse(choices.limits, contracts.client, account) if account is not None else None
+        self._purse = Purse(choices.limits, contracts, account) if account is not None else None
         self._followed: set[bytes] = set()
 
     def follow(self, path: Path, job: JobFolder) -> Watcher:
@@ -158,6 +158,7 @@ class Patrol:
             dry_run=choices.dry_run,
             defend=choices.defend,
             limit=choices.defend_limit,
+            held=None if self._purse is None else self._purse.held,
         )
         pages = pages_of_watcher(
             watcher,

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 from protocol.chain.agent import Agent, Log
 from protocol.chain.court_view import ChainView
-from protocol.chain.demand_view import DemandView
 from protocol.chain.deployment import Contracts
 from protocol.commitments.canonical import Words
 from protocol.game.demands import DemandInfo, PageOpener
@@ -49,7 +48,6 @@ class Answers(Agent):
         """
         super().__init__(contracts=contracts, folder=folder, log=log, view=view, dry_run=dry_run)
         self._held, self._leave = held, leave
-        self._demands = DemandView(contracts, self.view)
         self._opener: tuple[bytes, PageOpener] | None = None
 
     def step(self) -> list[Move]:
@@ -61,7 +59,6 @@ class Answers(Agent):
             ChainError: the node cannot be read; nothing is lost, call again.
         """
         self.view.refresh()
-        self._demands.refresh()
         sent: list[Move] = []
         for update, demand in self._asked():
             with isolated(self.trouble):
@@ -76,7 +73,7 @@ class Answers(Agent):
             (update, demand)
             for update in self.view.chain(self._folder.job.job_id)
             if update.status == UpdateStatus.PENDING
-            for demand in self._demands.open(update.update)
+            for demand in self.view.open_demands(update.update)
             if demand.due - self._folder.job.audit.answer_time + wait <= now <= demand.due
         ]
         return sorted(found, key=lambda asked: asked[1].due)

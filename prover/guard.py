@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from protocol.amounts import amount
-from protocol.chain.agent import Agent, Log
+from protocol.chain.agent import Agent, Log, ids
 from protocol.chain.court_view import ChainView
 from protocol.chain.deployment import Contracts
 from protocol.chain.moves import ensure_allowance
@@ -16,6 +16,9 @@ from protocol.game.view import UpdateInfo
 from protocol.job_folder import JobFolder
 from prover.agent import answered
 from prover.defence import Defender, freed
+
+Held = Callable[[ChainView, Move, int], str | None]
+"""Says why a move that locks so many tokens is held back, and what to do; None if it is not (A-30)."""
 
 
 class Guard(Agent):
@@ -37,6 +40,7 @@ class Guard(Agent):
         view: ChainView | None = None,
         dry_run: bool = False,
         limit: int | None = None,
+        held: Held | None = None,
     ) -> None:
         """Check the contracts and bind to a client with the guard's key.
 
@@ -46,13 +50,14 @@ class Guard(Agent):
             account: 20 bytes, who sends, or, dry, whom to look as (A-13).
             view: shared with the watcher; dry_run: send nothing.
             limit: most tokens that it holds in defence bonds at a time, in the smallest unit; None: any.
+            held: of the account's limits; nothing is held back unless given.
 
         Raises:
             UsageError: the limit is not enough for one bond of this job.
             MismatchError: the contracts' code or wiring is not what it should be.
         """
         super().__init__(contracts=contracts, folder=folder, log=log, view=view, dry_run=dry_run)
-        self._bond = folder.job.money.defence_bond
+        self._bond, self._held = folder.job.money.defence_bond, held
         if limit is not None and limit < self._bond:
             raise UsageError(
                 f"a limit of {amount(limit)} tokens is less than one defence bond of this job, "
@@ -80,6 +85,22 @@ class Guard(Agent):
     def _freed(self) -> list[Move]:
         updates = self.view.updates(self._folder.job.job_id)
         return [move for update in updates for move in freed(self.view, self._me, update)]
+
+    def send(self, move: Move) -> bool:
+        """Send a move as an agent does, unless it is held back (A-30): then it is said."""
+        locks = self.locks(move)
+        why = self._held(self.view, move, locks) if self._held is not None else None
+        if why is None:
+            return super().send(move)
+        self._log.once(
+            f"HELD BACK {type(move).__name__}, so what is right may fall: {why}",
+            level="error",
+            held=True,
+            move=type(move).__name__,
+            locks=locks,
+            **ids(move),
+        )
+        return False
 
     def prepare(self, move: Move) -> None:
         """Approve the defence bond of a candidate (D-5)."""

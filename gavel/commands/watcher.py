@@ -119,9 +119,23 @@ MOST_CONFIRMATIONS = 64
     "--jobs", type=PATH, help="Follow the jobs in the folders of this folder, new ones as they come."
 )
 @click.option("--select", type=PATH, metavar="TOML", help="Follow only jobs that meet these criteria.")
-@click.option("--max-exposure", type=AMOUNT, metavar="TOKENS", help="Bonds locked at the same time.")
-@click.option("--max-loss", type=AMOUNT, metavar="TOKENS", help="Begin no dispute after so much is lost.")
-@click.option("--max-gas", type=AMOUNT, metavar="WEI", help="Begin no dispute after so much in 24 hours.")
+@click.option(
+    "--max-exposure",
+    type=AMOUNT,
+    metavar="TOKENS",
+    help="Begin nothing that would lock more at one time, in bonds of disputes and of --defend and in fees "
+    "of --sample-pages together.",
+)
+@click.option(
+    "--max-loss", type=AMOUNT, metavar="TOKENS", help="Begin nothing after so much is lost in bonds."
+)
+@click.option(
+    "--max-gas",
+    type=AMOUNT,
+    metavar="WEI",
+    help="Begin nothing after so much was paid for gas in 24 hours. Counted from the start of this process: "
+    "what one before it paid cannot be read from the chain.",
+)
 @metrics_option
 def watch(
     folders: tuple[Path, ...],
@@ -156,8 +170,8 @@ def watch(
 
     Each FOLDER is a job as `gavel job new` wrote it. Runs until it is interrupted. It keeps nothing that it
     needs: start it again at any time. A line of level ERROR asks for an operator; with --once, the exit
-    status is 9 if there was one. Amounts are in the smallest unit. Limits hold back what begins a dispute,
-    never a move of one that is open.
+    status is 9 if there was one. Amounts are in the smallest unit. Limits (--max-...) hold back what begins
+    a dispute, a defence or a demand, never a move that a bond already locked depends on.
     """
     from challenger.limits import Limits
     from challenger.pace import Machine

@@ -21,7 +21,7 @@ from protocol.errors import ChainError, GavelError
 from protocol.game.view import DisputeInfo, DisputeStatus, UpdateStatus
 from protocol.job import Clocks
 
-AMOUNTS: Final = ("balance", "credit", "locked", "forfeited", "earned")
+AMOUNTS: Final = ("balance", "credit", "locked", "forfeited", "spent", "earned")
 LEVELS: Final = ("debug", "info", "warning", "error")
 MONITORED: Final = ("warning", "error")
 _SIDES: Final = (Side.DEFENCE, Side.CHALLENGER)

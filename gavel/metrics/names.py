@@ -115,7 +115,7 @@ TOKENS: Final = Metric(
     name="gavel_tokens",
     kind=Kind.GAUGE,
     labels=("kind",),
-    help="Bond tokens, smallest unit: balance, credit, locked, forfeited, earned (A-14).",
+    help="Bond tokens, smallest unit: balance, credit, locked, forfeited, spent, earned (A-14).",
 )
 COINS: Final = Metric(
     name="gavel_coins_wei", kind=Kind.GAUGE, help="Coins that the account has left for gas, in wei."

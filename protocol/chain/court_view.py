@@ -1,4 +1,4 @@
-"""Board and court as a solver reads them: `protocol.game.view.CourtView` over a node.
+"""The contracts as a solver reads them: `protocol.game.view.CourtView` over a node, and demands for pages.
 
 Ids come from event logs, records from views, all at one block (`refresh`). Nothing is kept that could not be
 read again (A-6); child lists and pages are known by their hash.
@@ -12,8 +12,10 @@ from typing import Any, Final, TypeVar
 from protocol.chain.contract import Event
 from protocol.chain.deployment import Contracts
 from protocol.chain.events import LogCursor, Progress
+from protocol.chain.logged import Fees, Logged
 from protocol.commitments.tree import height
 from protocol.errors import UsageError
+from protocol.game.demands import DemandInfo
 from protocol.game.ids import Kind
 from protocol.game.view import (
     BranchInfo,
@@ -70,21 +72,13 @@ class ChainView:
         self._board, self._court = contracts.board, contracts.court
         self._cursor = LogCursor(
             contracts.client,
-            [self._board, self._court],
+            [self._board, self._court, contracts.availability],
             first_block=contracts.deployment.block,
             progress=progress,
         )
         self._memo: dict[Any, Any] = {}
         self.block, self._now, self._at = 0, 0, b""
-        self._posted: dict[bytes, Event] = {}
-        self._jobs: dict[bytes, Event] = {}
-        self._reserved: dict[tuple[bytes, bytes], dict[bytes, bytes]] = {}
-        self._withdrawn: dict[bytes, dict[bytes, int]] = {}
-        self._opened: dict[bytes, tuple[bytes, bytes]] = {}
-        self._demands: dict[bytes, dict[bytes, None]] = {}
-        self._positions: dict[bytes, dict[bytes, None]] = {}
-        self._children: dict[tuple[bytes, int], tuple[bytes, ...]] = {}
-        self._pages: dict[bytes, bytes] = {}
+        self._logged = Logged()
 
     def refresh(self) -> list[Event]:
         """Move to the latest block, less the confirmations, and return the events since the last time.
@@ -100,32 +94,9 @@ class ChainView:
         self.block = max(head - self._confirmations, 0)
         events = self._cursor.advance(self.block)
         for event in events:
-            self._take(event)
+            self._logged.take(event)
         self._at = at
         return events
-
-    def _take(self, event: Event) -> None:
-        args = event.args
-        match event.name:
-            case "JobOpened":
-                self._jobs[args["job"]] = event
-            case "Posted":
-                self._posted[args["update"]] = event
-            case "Reserved":
-                # By transaction: one that a reorganisation has moved is told again, and counts once.
-                made = self._reserved.setdefault((args["challenger"], args["digest"]), {})
-                made[event.transaction] = args["job"]
-            case "Withdrawn":
-                self._withdrawn.setdefault(args["payee"], {})[event.transaction] = int(args["amount"])
-            case "Opened":
-                self._opened[args["dispute"]] = args["update"], args["challenger"]
-            case "Demanded":
-                self._demands.setdefault(args["dispute"], {})[args["position"]] = None
-                self._positions.setdefault(args["update"], {})[args["position"]] = None
-            case "Revealed":
-                self._children[args["hash"], int(args["levels"])] = tuple(args["children"])
-            case "PageRevealed":
-                self._pages[args["hash"]] = bytes(args["page"])
 
     def _once(self, key: Any, read: Callable[[], Value]) -> Value:
         if key not in self._memo:
@@ -146,7 +117,7 @@ class ChainView:
 
     def jobs(self) -> Sequence[bytes]:
         """Ids of all jobs ever opened, oldest first."""
-        return [job for job in self._jobs if self.terms(job)["board"] == self._board.address_bytes]
+        return [job for job in self._logged.jobs if self.terms(job)["board"] == self._board.address_bytes]
 
     def terms(self, job: bytes) -> dict[str, Any]:
         """The terms of a job as the contract holds them; all zero for an unknown one."""
@@ -160,7 +131,7 @@ class ChainView:
         """Every update ever posted to a job, oldest first, fallen and void ones included."""
         return [
             self.update(u)
-            for u, event in self._posted.items()
+            for u, event in self._logged.posted.items()
             if event.args["job"] == job and self._exists(u)
         ]
 
@@ -174,7 +145,7 @@ class ChainView:
 
     def update(self, update: bytes) -> UpdateInfo:
         """See `CourtView`."""
-        if update not in self._posted or not self._exists(update):
+        if update not in self._logged.posted or not self._exists(update):
             raise UsageError(
                 f"no update {update.hex()} was posted to this board; name one that `status` lists"
             )
@@ -197,7 +168,7 @@ class ChainView:
             first_segment=int(info["first_segment"]),
             segments=int(info["segments"]),
             first_state=first_state,
-            states=tuple(self._posted[update].args["states"]),
+            states=tuple(self._logged.posted[update].args["states"]),
             deadline=int(info["deadline"]),
             status=self._status(update, info),
         )
@@ -215,9 +186,9 @@ class ChainView:
 
     def posted_in(self, update: bytes) -> int:
         """Number of the block that an update was posted in. Raises UsageError if it never was."""
-        if update not in self._posted:
+        if update not in self._logged.posted:
             raise UsageError(f"update {update.hex()} was never posted; look it up in the chain of its job")
-        return self._posted[update].block
+        return self._logged.posted[update].block
 
     def is_claimed(self, update: bytes) -> bool:
         """Whether the update's bond is gone: claimed, reclaimed or lost."""
@@ -233,11 +204,11 @@ class ChainView:
 
     def withdrawn(self, account: bytes) -> int:
         """What an account has withdrawn from the board so far, in the token's smallest unit."""
-        return sum(self._withdrawn.get(account, {}).values())
+        return sum(self._logged.withdrawn.get(account, {}).values())
 
     def reserved_jobs(self, challenger: bytes) -> Sequence[bytes]:
         """The job of every reservation that a challenger has ever made, cancelled ones included."""
-        made = (jobs for (who, _), jobs in self._reserved.items() if who == challenger)
+        made = (jobs for (who, _), jobs in self._logged.reserved.items() if who == challenger)
         return [job for jobs in made for job in jobs.values()]
 
     # ---------------------------------------------------------------- disputes
@@ -246,7 +217,7 @@ class ChainView:
         """See `CourtView`."""
         found = []
         # Strangers' records are never read: whoever fills the board with them would slow everybody (A-8).
-        for who, digest in ((w, d) for w, d in self._reserved if w == challenger):
+        for who, digest in ((w, d) for w, d in self._logged.reserved if w == challenger):
             record = self._read("court", "reservation", who, digest)
             if record["reserved_at"]:
                 found.append(
@@ -282,14 +253,14 @@ class ChainView:
         # A dispute's id binds update and challenger (D-1), so the log tells whose to leave unread (A-8).
         asked = [
             dispute
-            for dispute, (of, by) in self._opened.items()
+            for dispute, (of, by) in self._logged.opened.items()
             if update in (None, of) and challenger in (None, by)
         ]
         return [self.dispute(d) for d in asked if self._read("court", "dispute", d)["status"]]
 
     def positions(self, *, update: bytes) -> Sequence[PositionInfo]:
         """See `CourtView`."""
-        return [self.position(p) for p in self._positions.get(update, ()) if self._demanded(p)]
+        return [self.position(p) for p in self._logged.positions.get(update, ()) if self._demanded(p)]
 
     def _demanded(self, position: bytes) -> bool:
         return bool(self._read("court", "position", position)["kind"])
@@ -335,7 +306,7 @@ class ChainView:
 
     def demands(self, dispute: bytes) -> Sequence[bytes]:
         """See `CourtView`."""
-        return [p for p in self._demands.get(dispute, ()) if self._demanded(p)]
+        return [p for p in self._logged.demanded.get(dispute, ()) if self._demanded(p)]
 
     def candidates(self, position: bytes) -> Sequence[CandidateInfo]:
         """See `CourtView`."""
@@ -410,8 +381,39 @@ class ChainView:
 
     def children(self, node: bytes, levels: int) -> Sequence[bytes] | None:
         """See `CourtView`."""
-        return self._children.get((node, levels))
+        return self._logged.children.get((node, levels))
 
     def page(self, page_hash: bytes) -> bytes | None:
         """See `CourtView`."""
-        return self._pages.get(page_hash)
+        return self._logged.pages.get(page_hash)
+
+    # ---------------------------------------------------------------- demands for pages
+
+    def open_demands(self, update: bytes) -> Sequence[DemandInfo]:
+        """The open demands for pages of an update (Y-2), what is due first before the others."""
+        if update not in self._logged.of_update:
+            return []
+        ids = self._read("availability", "open_demands", update)
+        return sorted(map(self._demand, ids), key=lambda known: (known.due, known.demand))
+
+    def _demand(self, demand: bytes) -> DemandInfo:
+        """All zero where it is over, or was never made."""
+        known = self._read("availability", "demand_info", demand)
+        names = ("update", "asker", "slot", "page", "due", "fee")
+        return DemandInfo(demand=demand, **{name: known[name] for name in names})
+
+    def asked(self, update: bytes, asker: bytes) -> set[tuple[int, int]]:
+        """Slot and page of what an account, 20 bytes, has ever demanded of an update."""
+        made = (self._logged.asked[demand] for demand in self._logged.of_update.get(update, ()))
+        return {(known.slot, known.page) for known in made if known.asker == asker}
+
+    def fees(self, asker: bytes) -> Fees:
+        """What an account, 20 bytes, has paid for demands, and what has become of it (Y-3 to Y-6)."""
+        waiting, spent, returned = self._logged.fees(asker)
+        locked = sum(fee for demand, fee in waiting.items() if any(self._demand(demand).update))
+        return Fees(locked=locked, spent=spent, returned=returned)
+
+    def defence_bonds(self, poster: bytes) -> Sequence[bytes]:
+        """Candidates that an account, 20 bytes, ever posted with a defence bond, whatever became of it."""
+        mine = self._logged.bonded.get(poster, ())
+        return [c for c in mine if self._read("court", "candidate", c)["status"]]

@@ -19,6 +19,7 @@ LINES = {
     "protocol/chain/sender.py Sender._insist": "pending, at the limit of fees",
     "gavel/monitor/forecast.py _error": "THE CHAIN DISAGREES",
     "prover/answers.py Answers._tell_missing": "a page is demanded",
+    "prover/guard.py Guard.send": "HELD BACK",
     "prover/training.py TrainingAgent.trouble": "NOT TRAINING",
     "challenger/agent.py Watcher.send": "HELD BACK",
     "challenger/agent.py Watcher._tell": "own dispute lost",

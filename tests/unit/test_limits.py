@@ -31,7 +31,7 @@ def field(opened: Field, tmp_path: Path) -> Iterator[Field]:
 
 def _watcher(field: Field, limits: Limits, lines: Lines) -> Watcher:
     contracts = field.contracts["watcher"]
-    purse = Purse(limits, contracts.client, contracts.account)
+    purse = Purse(limits, contracts, contracts.account)
     return field.watcher(log=lines, purse=purse)
 
 

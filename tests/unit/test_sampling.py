@@ -13,11 +13,11 @@ import pytest
 from challenger.sampling import BEACON_DELAY, MOST_FEES, Sampler, choose, detection
 from gavel.jobs import open_job
 from gavel.scenarios.job import small_job
-from protocol.chain.demand_view import DemandView, read_demand
 from protocol.chain.moves import ensure_allowance, send_move
 from protocol.commitments.canonical import Words
 from protocol.errors import UsageError
 from protocol.game import demand_moves as d
+from protocol.game.demands import DemandInfo
 from protocol.game.view import UpdateInfo, UpdateStatus
 from protocol.job import ANYBODY, Audit
 from prover.answers import Answers
@@ -113,11 +113,9 @@ def stored(party: Any) -> Any:
     return held
 
 
-def open_demands(field: Field, update: bytes) -> list[bytes]:
-    view = DemandView(field.contracts["deployer"], field.view)
+def open_demands(field: Field, update: bytes) -> Sequence[DemandInfo]:
     field.view.refresh()
-    view.refresh()
-    return [known.demand for known in view.open(update)]
+    return field.view.open_demands(update)
 
 
 def test_what_is_sampled_is_shown_and_the_holder_is_paid(field: Field) -> None:
@@ -153,9 +151,7 @@ def test_an_update_whose_pages_nobody_shows_is_felled_by_the_sampler(field: Fiel
     assert len(asking.step()) == PAGES
     holder = answers(field, folder, lambda _: None, who="cheat")
     assert holder.step() == []
-    first = min(
-        read_demand(field.contracts["other"], known).due for known in open_demands(field, update.update)
-    )
+    first = min(known.due for known in open_demands(field, update.update))
     field.pass_time(first - field.now())
     assert asking.step() == []  # at the due time an answer is in time
     field.pass_time(PAGES)
