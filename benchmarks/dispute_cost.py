@@ -111,7 +111,7 @@ def by_size(shapes: Sequence[tuple[Size, str, Shape]]) -> Iterator[dict[str, obj
 
 def by_fanout(shapes: Sequence[tuple[Size, str, Shape]]) -> Iterator[dict[str, object]]:
     """Candidates for the fan-out of the lists, with contiguous operands."""
-    for size, _, shape in shapes[2::2] + shapes[-1:]:
+    for size, _, shape in (*shapes[2::2], shapes[-1]):
         for fanout in FANOUTS:
             sent = dispute(shape, fanout_log2=fanout, range_log2=PRESET.range_log2, strided=False)
             yield {"parameters": size.parameters, "fanout": 1 << fanout, **asdict(Cost.of(sent))}

@@ -34,6 +34,7 @@ UNREACHED = {
     "board: token transfer failed": "the bond token of the fixtures reverts with a reason of its own",
     "board: token moved another amount": "the bond token of the fixtures moves what it says (M-10)",
     "court: too many disputes": "takes 67 million disputes",
+    "court: no place left": "takes 1,023 candidates; test_court_commit posts them",
     "verifier: cursor kind": "the court hands out proofs at the last levels alone; program/verdicts has it",
     "erc20: transfer from the zero address": "nobody holds the key of the zero address",
     "erc20: approve from the zero address": "nobody holds the key of the zero address",
