@@ -147,6 +147,7 @@ class Driver:
             if not pressing:
                 break
             self.make(min(pressing, key=lambda duty: duty.by).call)
+        until = min(until, self.honest.alarm() or until)
         self.world.wait(max(until, self.world.now))
 
     def moments(self) -> list[int]:

@@ -50,6 +50,20 @@ class Honest:
             *self._answers(),
         ]
 
+    def alarm(self) -> int | None:
+        """The next moment at which the watcher may have something to end: it sleeps no longer (D-19)."""
+        found = list[int]()
+        for dispute, known in self.court.disputes.items():
+            if known.challenger not in HONEST or known.status != OPEN or not self.board.is_live(known.update):
+                continue
+            for position in known.demands:
+                found.append(self.court.positions[position].ends_at + 1)
+                for candidate in self.court.standing(position):
+                    turn, due, reserve = self.court.classify(dispute, candidate)
+                    if turn == DEFENDER:
+                        found.append(due + reserve + 1)
+        return min((moment for moment in found if moment > self.world.now), default=None)
+
     def _posts(self) -> Iterator[Duty]:
         """The honest trainer posts what it leased for, and gives back what it cannot use."""
         for job, known in self.board.jobs.items():
@@ -126,7 +140,7 @@ class Honest:
 
     def _ends(self) -> Iterator[Duty]:
         """What the watcher's disputes have come to."""
-        soon = self.world.now + 20
+        soon = self.world.now
         for branch in self.plays.branches(DEFENDER_LATE):
             if self.court.disputes[branch[0]].challenger in HONEST:
                 yield Duty(soon, Call(WATCHER, "court", "silence", branch))
@@ -134,7 +148,7 @@ class Honest:
             if known.challenger not in HONEST or known.status != OPEN:
                 continue
             if not self.board.is_live(known.update):
-                yield Duty(soon + 1000, Call(WATCHER, "court", "close", (dispute,)))
+                yield Duty(soon + 600, Call(WATCHER, "court", "close", (dispute,)))
                 continue
             for position in known.demands:
                 if self.court.ended_empty(position) and not self.court.fallen_above(position):

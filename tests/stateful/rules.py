@@ -7,8 +7,10 @@ from typing import Final
 
 from tests.stateful.calls import EVERYBODY, HONEST, PURSE
 from tests.stateful.ghost import Ghost
-from tests.stateful.ghost_base import BURN, NOBODY
+from tests.stateful.ghost_base import BURN, NOBODY, height
 from tests.stateful.ghost_records import LOST, MOST_CANDIDATES, OPEN
+from tests.stateful.ghost_terms import GhostTerms
+from tests.stateful.ghost_verifier import NODES_KIND, STEPS_KIND
 from tests.stateful.truth import Truth
 from tests.stateful.world import World
 
@@ -151,11 +153,28 @@ def right_updates_stand(world: World, truth: Truth) -> None:
 
 
 def wrong_updates_fall(world: World, truth: Truth) -> None:
-    """I-7: what is wrong is never final."""
+    """I-7: what is wrong is never final; once disputed honestly it falls in the time of D-19."""
     board = world.ghost.board
     for update in board.updates:
         if board.is_final(update) and truth.follows(update):
             _require(truth.wrong_segment(update) is None, "I-7", f"the wrong update {update.hex()} is final")
+    for dispute, known in world.ghost.court.disputes.items():
+        if known.challenger in HONEST and known.status == OPEN and board.is_live(known.update):
+            within = world.now <= known.opened_at + longest(board.terms_of(known.update))
+            _require(within, "I-7", f"the honest dispute {dispute.hex()} lasts too long")
+
+
+def longest(terms: GhostTerms) -> int:
+    """D-19, in seconds; the folds of the material have at most 3 ranges."""
+
+    def lists(tall: int) -> int:
+        return -(-tall // terms.fanout_log2)
+
+    steps, fold = lists(terms.tree_height(STEPS_KIND)), lists(height(3 + 1))
+    below = max(lists(terms.tensor_height) + 1, lists(height(terms.n_slots)))
+    count = steps + lists(terms.tree_height(NODES_KIND)) + below + fold
+    w = 1 + (steps > 1) + (fold > 0)
+    return 2 * count * terms.response + 8 * terms.allowance + (1 + w) * terms.reserve
 
 
 def bounded(world: World, _: Truth) -> None:

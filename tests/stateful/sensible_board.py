@@ -352,7 +352,9 @@ class SensibleBoard:
         return self.some(
             Call(self.anybody(), "availability", "expire", (demand,))
             for demand, known in self.ghost.availability.demands.items()
-            if self.now > known.due and self.ghost.board.is_live(known.update)
+            if self.now > known.due
+            and self.ghost.board.is_live(known.update)
+            and not self.ghost.board.updates[known.update].open_disputes
         )
 
     def availability_close_demand(self) -> Call | None:
