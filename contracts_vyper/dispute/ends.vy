@@ -50,11 +50,7 @@ def _fall(candidate: bytes32, credit: bytes32, feller: bytes32, job: bytes32):
     left: uint256 = records.positions[position].word - packing.STANDING_ONE
     if word & packing.BONDED == 0:
         left = left & ~packing.COVERED_STANDS  # nothing else stands without a bond where a fall is possible
-    records.positions[position].word = packing.with_number(
-        left,
-        packing.CREDIT_AT,
-        packing.number(records.disputes[credit].word),
-    )
+    records.positions[position].word = records._naming(left, packing.CREDIT_AT, credit)
     log ICourt.CandidateFell(candidate=candidate, position=position, credit=credit)
     if word & packing.BONDED != 0:
         extcall records.board.lose_defence_bond(
@@ -65,7 +61,8 @@ def _fall(candidate: bytes32, credit: bytes32, feller: bytes32, job: bytes32):
 @internal
 def _fall_by(dispute: bytes32, candidate: bytes32):
     # decided by a proof or by silence
-    credit: bytes32 = records._claimant(records.candidates[candidate].position)
+    update: bytes32 = records.disputes[dispute].update
+    credit: bytes32 = records._named(update, records.candidates[candidate].position, packing.CLAIMANT_AT)
     if not records._is_open(credit):
         credit = dispute
     self._fall(candidate, credit, dispute, records._job(dispute))
@@ -130,8 +127,8 @@ def settle(position: bytes32):
     # INVARIANT: I-6, only silence to the end of the posting period, or proof against all that was posted, fells.
     guard.that(records._is_ended_and_empty(position), "court: not ended and empty")
 
-    credit: bytes32 = records._claimant(position)
-    last: bytes32 = records._credit(position)
+    credit: bytes32 = records._named(update, position, packing.CLAIMANT_AT)
+    last: bytes32 = records._named(update, position, packing.CREDIT_AT)
     if not records._is_open(credit) and last != empty(bytes32):
         credit = last
     place: bytes32 = position

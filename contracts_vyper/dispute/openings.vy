@@ -46,10 +46,9 @@ def cancel_reservation(digest: bytes32):
     """
     r: records.ReservationRecord = records.reservations[msg.sender][digest]
     guard.that(r.reserved_at != 0, "court: nothing reserved")
-    # whoever reserved a copied digest cannot open it, so a dispute of that id may be another's
-    opened: bool = records.disputes[digest].word != 0 and records._challenger(digest) == msg.sender
-    # INVARIANT: I-8, a bond is returned once: an opened dispute's by its end.
-    guard.that(not opened, "court: reservation was opened")
+    # INVARIANT: I-8, a bond is returned once: an opened dispute's by its end. Whoever reserved a copied digest cannot open
+    # it, so a dispute of that id may be another's.
+    guard.that(records._challenger(digest) != msg.sender, "court: reservation was opened")
     records.reservations[msg.sender][digest] = empty(records.ReservationRecord)
     log ICourt.ReservationCancelled(challenger=msg.sender, digest=digest)
     records._return_bond(r.job, False, msg.sender)
@@ -110,14 +109,16 @@ def open(
     )
 
     if records.cases[update].word == 0:
-        records.cases[update] = records.Case(geometry=u.geometry, word=records._case_word(u.clocks, u.trainer))
-    number: uint256 = records.dispute_count + 1
-    guard.that(number <= packing.MAX_NUMBER, "court: too many disputes")  # 67 million
-    records.dispute_count = number
+        records.cases[update] = records.Case(
+            geometry=u.geometry, word=records._case_word(u.clocks, u.trainer), disputes=0
+        )
+    number: uint256 = records.cases[update].disputes + 1
+    guard.that(number <= packing.MAX_NUMBER, "court: too many disputes")  # 67 million against one update
+    records.cases[update].disputes = number
     records.disputes[dispute] = records.DisputeRecord(
         update=update, word=packing.dispute(msg.sender, block.timestamp, segment, number, records.OPEN)
     )
-    records.dispute_ids[number] = dispute
+    records.dispute_ids[update][number] = dispute
     log ICourt.Opened(dispute=dispute, update=update, challenger=msg.sender, segment=segment)
     both_reserves: uint256 = job_words.clock(u.clocks, job_words.RESERVE)
     records._demand(dispute, update, records.STEPS, update, segment, 0, first, last, both_reserves)

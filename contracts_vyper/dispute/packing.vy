@@ -14,6 +14,7 @@ MASK_160: constant(uint256) = 2**160 - 1
 
 # ---- dispute: challenger 160, opened_at 36, segment 32, number 26, status 2
 
+NUMBER_AT: constant(uint256) = 228
 STATUS_AT: constant(uint256) = 254
 MAX_NUMBER: constant(uint256) = 2**26 - 1
 
@@ -25,7 +26,7 @@ def dispute(challenger: address, opened_at: uint256, segment: uint256, number: u
         convert(challenger, uint256)
         | (opened_at << 160)
         | (segment << 196)
-        | (number << 228)
+        | (number << NUMBER_AT)
         | (status << STATUS_AT)
     )
 
@@ -48,12 +49,6 @@ def since(word: uint256) -> uint256:
 @pure
 def segment(word: uint256) -> uint256:
     return (word >> 196) & MASK_32
-
-
-@internal
-@pure
-def number(word: uint256) -> uint256:
-    return (word >> 228) & MAX_NUMBER
 
 
 # ---- candidate: poster 160, posted_at 36, place 10, bonded 1, ..., status 2
@@ -115,7 +110,6 @@ def position(
     defence_reserve: uint256,
     a: uint256,
     b: uint256,
-    claimant: uint256,
 ) -> uint256:
     return (
         kind
@@ -125,7 +119,6 @@ def position(
         | (defence_reserve << 80)
         | (a << 112)
         | (b << 144)
-        | (claimant << CLAIMANT_AT)
     )
 
 
@@ -185,20 +178,16 @@ def candidates(word: uint256) -> uint256:
 
 @internal
 @pure
-def claimant(word: uint256) -> uint256:
-    return (word >> CLAIMANT_AT) & MAX_NUMBER
+def number_at(word: uint256, at: uint256) -> uint256:
+    # of the dispute that a position names there
+    return (word >> at) & MAX_NUMBER
 
 
 @internal
 @pure
-def credit(word: uint256) -> uint256:
-    return (word >> CREDIT_AT) & MAX_NUMBER
-
-
-@internal
-@pure
-def with_number(word: uint256, at: uint256, number: uint256) -> uint256:
-    return (word & ~(MAX_NUMBER << at)) | (number << at)
+def with_number(word: uint256, at: uint256, dispute: uint256) -> uint256:
+    # a position's word, with the number that is in a dispute's word
+    return (word & ~(MAX_NUMBER << at)) | (((dispute >> NUMBER_AT) & MAX_NUMBER) << at)
 
 
 # ---- FOLD end point: word 32, fold 8 at bit 64, ranges at bit 128

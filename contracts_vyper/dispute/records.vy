@@ -34,10 +34,11 @@ struct DisputeRecord:
     word: uint256
 
 # What the board says of an update, read once, when the first dispute against it is opened. word: the number of STEPS and
-# NODES positions demanded (D-4), R, A, 32 bits each, and the trainer.
+# NODES positions demanded (D-4), R, A, 32 bits each, and the trainer. disputes: how many have been opened.
 struct Case:
     geometry: uint256
     word: uint256
+    disputes: uint256
 
 struct PositionRecord:
     word: uint256
@@ -59,8 +60,8 @@ cases: HashMap[bytes32, Case]
 positions: HashMap[bytes32, PositionRecord]
 candidates: HashMap[bytes32, CandidateRecord]
 roots: HashMap[bytes32, HashMap[uint256, bytes32]]
-dispute_count: uint256
-dispute_ids: HashMap[uint256, bytes32]
+# of an update by number: nobody uses up another update's numbers
+dispute_ids: HashMap[bytes32, HashMap[uint256, bytes32]]
 is_delegate: public(HashMap[address, HashMap[address, bool]])
 
 
@@ -252,15 +253,16 @@ def _is_ended_and_empty(position: bytes32) -> bool:
 
 @internal
 @view
-def _claimant(position: bytes32) -> bytes32:
-    return self.dispute_ids[packing.claimant(self.positions[position].word)]
+def _named(update: bytes32, position: bytes32, at: uint256) -> bytes32:
+    # the dispute that a position names: its claimant, or who is credited with its last fall (zero: nothing has fallen)
+    return self.dispute_ids[update][packing.number_at(self.positions[position].word, at)]
 
 
 @internal
 @view
-def _credit(position: bytes32) -> bytes32:
-    # zero where nothing has fallen
-    return self.dispute_ids[packing.credit(self.positions[position].word)]
+def _naming(word: uint256, at: uint256, dispute: bytes32) -> uint256:
+    # a position's word, with another dispute named
+    return packing.with_number(word, at, self.disputes[dispute].word)
 
 
 # ------------------------------------------------------------------ demands
@@ -289,19 +291,18 @@ def _demand(
             traces = min(self._traces(case_word), 4)
         allowance: uint256 = self._allowance(case_word) * traces
         ends_at: uint256 = block.timestamp + allowance + self._response(case_word) + defence_reserve
-        number: uint256 = packing.number(self.disputes[dispute].word)
-        self.positions[position].word = packing.position(
-            kind, traces, block.timestamp, ends_at, defence_reserve, a, b, number
+        self.positions[position].word = self._naming(
+            packing.position(kind, traces, block.timestamp, ends_at, defence_reserve, a, b),
+            packing.CLAIMANT_AT,
+            dispute,
         )
         self.positions[position].parent = parent
         if kind != FOLD:
             self.positions[position].first = first
         self.positions[position].last = last
-    elif self._reserved_at(dispute) < self._reserved_at(self._claimant(position)):
-        self.positions[position].word = packing.with_number(
-            self.positions[position].word,
-            packing.CLAIMANT_AT,
-            packing.number(self.disputes[dispute].word),
+    elif self._reserved_at(dispute) < self._reserved_at(self._named(update, position, packing.CLAIMANT_AT)):
+        self.positions[position].word = self._naming(
+            self.positions[position].word, packing.CLAIMANT_AT, dispute
         )
     log ICourt.Demanded(
         position=position, dispute=dispute, update=update, ends_at=packing.ends_at(self.positions[position].word)
@@ -340,10 +341,10 @@ def dispute(id: bytes32) -> ICourt.Dispute:
     word: uint256 = self.disputes[id].word
     return ICourt.Dispute(
         update=self.disputes[id].update,
-        job=self._job(id) if word != 0 else empty(bytes32),
+        job=self._job(id),
         segment=packing.segment(word),
         challenger=packing.poster(word),
-        reserved_at=self._reserved_at(id) if word != 0 else 0,
+        reserved_at=self._reserved_at(id),
         opened_at=packing.since(word),
         status=packing.status(word),
     )
@@ -358,6 +359,7 @@ def position(id: bytes32) -> ICourt.Position:
     @return position All zero for a position that nobody has demanded.
     """
     p: PositionRecord = self.positions[id]
+    update: bytes32 = self._update_of(id)
     return ICourt.Position(
         kind=packing.kind(p.word),
         parent=p.parent,
@@ -367,13 +369,13 @@ def position(id: bytes32) -> ICourt.Position:
         last=p.last,
         demanded_at=packing.demanded_at(p.word),
         ends_at=packing.ends_at(p.word),
-        allowance=packing.traces(p.word) * self._allowance(self.cases[self._update_of(id)].word),
+        allowance=packing.traces(p.word) * self._allowance(self.cases[update].word),
         defence_reserve=packing.defence_reserve(p.word),
         standing=packing.standing(p.word),
         candidates=packing.candidates(p.word),
         covered=p.word & packing.COVERED != 0,
-        claimant=self._claimant(id),
-        credit=self._credit(id),
+        claimant=self._named(update, id, packing.CLAIMANT_AT),
+        credit=self._named(update, id, packing.CREDIT_AT),
     )
 
 

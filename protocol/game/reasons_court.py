@@ -47,7 +47,7 @@ COURT: Final[Mapping[str, Refusal]] = {
         "D-2, C-9", "the state after the segment, with its path, is not in the update's history", _PATHS
     ),
     "court: too many disputes": Refusal(
-        "D-2", "the court has opened 2^26 - 1 disputes, all that it has numbers for", "deploy another court"
+        "D-2", "2^26 - 1 disputes of this update are opened, all that it has numbers for", "leave it to those"
     ),
     "court: update is not live": Refusal(
         "U-2, D-2, D-5, D-14",

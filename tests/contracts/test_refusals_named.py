@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pytest
+from eth_utils.crypto import keccak
 
+from protocol.game.ids import Kind, position_id
 from protocol.game.reasons import REASONS
 from tests.support.court import CourtWorld
 from tests.support.demands import demand_game
@@ -188,16 +190,21 @@ def test_bytes_that_do_not_lie_where_an_encoder_puts_them_are_refused() -> None:
     assert refusal.value.reason == "verifier: encoding"
 
 
-def test_a_court_that_has_given_all_its_numbers_opens_no_more(world: CourtWorld) -> None:
-    update = world.post()
-    world.reserve(update)
-    slot = storage_slot(world.court, "dispute_count")
-    world.evm.write(world.court.address, slot, 2**26 - 2)
-    mark = world.evm.snapshot()
-    world.open(update)  # the last
-    world.evm.revert_to(mark)
-    world.evm.write(world.court.address, slot, 2**26 - 1)
-    world.refused("court: too many disputes", "open", *world.open_arguments(update))
+def test_numbers_of_disputes_run_out_for_one_update_alone(world: CourtWorld) -> None:
+    """D-2: who opens 67 million disputes against an update of its own keeps nobody from disputing another."""
+    update, other = world.post(), world.post(lease=False)
+    first = world.dispute(update)
+    case = keccak(storage_slot(world.court, "cases").to_bytes(32) + update)
+    world.evm.write(world.court.address, int.from_bytes(case) + 2, 2**26 - 2)
+    last = world.dispute(update, salt=1)
+    world.refused("court: too many disputes", "open", *world.open_arguments(update, salt=2))
+    elsewhere = world.dispute(other, segment=2, first=2)
+    assert world.view("dispute", last)["update"] == update
+    claimants = [
+        world.view("position", position_id(of, Kind.STEPS, segment))["claimant"]
+        for of, segment in ((update, 0), (other, 2))
+    ]
+    assert claimants == [first, elsewhere]
 
 
 def test_a_board_needs_a_token() -> None:

@@ -130,8 +130,8 @@ COURT: Final = (
     _court(
         "the latest reservation claims",
         "records",
-        "self._reserved_at(dispute) < self._reserved_at(self._claimant(position))",
-        "self._reserved_at(dispute) > self._reserved_at(self._claimant(position))",
+        "self._reserved_at(dispute) < self._reserved_at(self._named(update, position, packing.CLAIMANT_AT))",
+        "self._reserved_at(dispute) > self._reserved_at(self._named(update, position, packing.CLAIMANT_AT))",
         "opening.py::test_the_earliest_reservation_among_the_demanders_claims",
     ),
     _court(
