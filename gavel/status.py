@@ -13,6 +13,7 @@ from protocol.chain.agent import STALE
 from protocol.chain.court_view import ChainView
 from protocol.chain.deployment import Contracts
 from protocol.errors import UsageError
+from protocol.game.demands import DemandInfo
 from protocol.game.view import DisputeInfo, UpdateInfo, UpdateStatus
 from protocol.job import Clocks, Geometry, Money
 
@@ -45,11 +46,17 @@ class DisputeState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateState:
-    """An update. `final_at`: the first second in which it is final if nothing is opened against it (U-6)."""
+    """An update.
+
+    Attributes:
+        final_at: the first second in which it is final if nothing is opened against it (U-6).
+        demands: for pages of its last state that are open, what is due first before the others (Y-2).
+    """
 
     info: UpdateInfo
     final_at: int
     disputes: Sequence[DisputeState]
+    demands: Sequence[DemandInfo]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,12 +160,17 @@ def segments(chain: Iterable[UpdateInfo]) -> int:
 
 
 def update_state(view: ChainView, update: UpdateInfo, clocks: Clocks) -> UpdateState:
-    """An update with its disputes."""
+    """An update with its disputes and the demands for its pages."""
     disputes = [
         DisputeState(info=found, awaited=awaited(view, found))
         for found in view.disputes(update=update.update)
     ]
-    return UpdateState(info=update, final_at=update.deadline + clocks.opening + 1, disputes=disputes)
+    return UpdateState(
+        info=update,
+        final_at=update.deadline + clocks.opening + 1,
+        disputes=disputes,
+        demands=view.open_demands(update.update),
+    )
 
 
 def to_json(seen: Picture) -> dict[str, Any]:
@@ -204,6 +216,7 @@ def _update(update: UpdateState) -> dict[str, Any]:
         "final_at": update.final_at,
         "last_state": info.states[-1].hex(),
         "disputes": [_dispute(dispute) for dispute in update.disputes],
+        "demands": [_demand(demand) for demand in update.demands],
     }
 
 
@@ -226,6 +239,17 @@ def _dispute(dispute: DisputeState) -> dict[str, Any]:
             }
             for move in dispute.awaited
         ],
+    }
+
+
+def _demand(demand: DemandInfo) -> dict[str, Any]:
+    return {
+        "demand": demand.demand.hex(),
+        "asker": address(demand.asker),
+        "slot": demand.slot,
+        "page": demand.page,
+        "due": demand.due,
+        "fee": str(demand.fee),
     }
 
 

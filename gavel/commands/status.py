@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with ids in full.")
 def status(folders: tuple[Path, ...], rpc: str, deployment: Path, account: str | None, as_json: bool) -> None:
-    """Say what the chain holds of jobs: terms, lease, updates, disputes and whose move it is.
+    """Say what the chain holds of jobs: lease, updates, disputes and whose move it is, demands for pages.
 
     Each FOLDER is a job as `gavel job new` wrote it; without one, all jobs of the board. Nothing is sent. The
     exit status says whether it could be read (specs/errors.md), not whether all is well there: for that read
@@ -76,7 +76,7 @@ def _show_job(console: Console, job: JobState, *, now: int) -> None:
         f"segments {job.posted} are posted and {job.final} final",
         highlight=False,
     )
-    table = Table("update", "segments", "trainer", "status", "final in", "disputes")
+    table = Table("update", "segments", "trainer", "status", "final in", "disputes and demands")
     for update in job.updates:
         table.add_row(*_row(update, now))
     console.print(table)
@@ -92,6 +92,7 @@ def _row(update: UpdateState, now: int) -> tuple[str, ...]:
         found = dispute.info
         lines.append(f"{found.dispute.hex()[:12]} segment {found.segment + 1} {found.status.value}")
         lines += [f"  {_said(move, now)}" for move in dispute.awaited]
+    lines += _demanded(update, now)
     return (
         info.update.hex()[:12],
         f"{info.first_segment + 1}-{info.first_segment + info.segments}",
@@ -100,6 +101,20 @@ def _row(update: UpdateState, now: int) -> tuple[str, ...]:
         f"{max(update.final_at - now, 0) / 3600:.1f} h" if pending else "",
         escape("\n".join(lines)),
     )
+
+
+def _demanded(update: UpdateState, now: int) -> list[str]:
+    """One line for each who has asked for pages: how many, and by when the first is due."""
+    from gavel.summary import duration
+
+    lines = []
+    for asker in dict.fromkeys(demand.asker for demand in update.demands):
+        asked = [demand for demand in update.demands if demand.asker == asker]
+        left = asked[0].due - now
+        due = f"within {duration(left)}" if left >= 0 else "LATE: the update falls by it"
+        pages = "1 page" if len(asked) == 1 else f"{len(asked)} pages"
+        lines.append(f"0x{asker.hex()[:8]} demands {pages}, the first {due}")
+    return lines
 
 
 def _said(move: Awaited, now: int) -> str:

@@ -22,6 +22,7 @@ from protocol.game.view import DisputeInfo, DisputeStatus, UpdateStatus
 from protocol.job import Clocks
 
 AMOUNTS: Final = ("balance", "credit", "locked", "forfeited", "spent", "earned")
+DEMANDED: Final = ("open", "own", "shown")
 LEVELS: Final = ("debug", "info", "warning", "error")
 MONITORED: Final = ("warning", "error")
 _SIDES: Final = (Side.DEFENCE, Side.CHALLENGER)
@@ -168,6 +169,7 @@ class Meter:
         for job in self.jobs:
             self._look_at_updates(job)
             self._look_at_disputes(job)
+            self._look_at_demands(job)
         for follower in self.followers:
             self._compare(follower)
         self._look_at_money()
@@ -231,6 +233,21 @@ class Meter:
         opening = Clocks.unpack(int(self.view.terms(job)["clocks"])).opening
         waiting = [r for r in self.view.reservations(self._account) if r.job == job and not r.opened]
         return [reservation.time + opening - self.view.now() for reservation in waiting]
+
+    def _look_at_demands(self, job: bytes) -> None:
+        updates = self.view.updates(job)
+        opened = [(update, known) for update in updates for known in self.view.open_demands(update.update)]
+        counts = {
+            "open": len(opened),
+            "own": sum(known.asker == self._account for _, known in opened),
+            "shown": sum(self.view.shown(update.update) for update in updates),
+        }
+        for kind in DEMANDED:
+            self.metrics.set(names.DEMANDS, counts[kind], job.hex(), kind)
+        due = [
+            known.due - self.view.now() for update, known in opened if update.status == UpdateStatus.PENDING
+        ]
+        self._left(names.DEMAND_DUE, due, job.hex())
 
     def _look_at_money(self) -> None:
         if self._account is not None:

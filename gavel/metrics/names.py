@@ -111,6 +111,18 @@ MOVE_LIMIT: Final = Metric(
     labels=("job", "side"),
     help="Seconds until the most urgent own move is lost. Absent: none is awaited.",
 )
+DEMANDS: Final = Metric(
+    name="gavel_demands",
+    kind=Kind.GAUGE,
+    labels=("job", "kind"),
+    help="Demands for pages: open, own (open, by this account), shown (answered so far, by anybody).",
+)
+DEMAND_DUE: Final = Metric(
+    name="gavel_demand_due_left_seconds",
+    kind=Kind.GAUGE,
+    labels=("job",),
+    help="Seconds until the first open demand on a pending update has to be answered. Absent: none.",
+)
 TOKENS: Final = Metric(
     name="gavel_tokens",
     kind=Kind.GAUGE,
@@ -165,6 +177,8 @@ METRICS: Final = (
     DISPUTES,
     MOVE_DUE,
     MOVE_LIMIT,
+    DEMANDS,
+    DEMAND_DUE,
     TOKENS,
     COINS,
     SPENT,

@@ -11,7 +11,7 @@ from challenger.solver import Challenger, solve
 from gavel.awaited import Side, awaited
 from gavel.metrics import names
 from gavel.metrics.names import Metrics
-from gavel.monitor.forecast import Finding, Winner, about_dispute, about_update, winner
+from gavel.monitor.forecast import Finding, Winner, about_demands, about_dispute, about_update, winner
 from gavel.summary import duration
 from protocol.chain.agent import describe
 from protocol.errors import GavelError
@@ -53,6 +53,13 @@ class Monitor(Watcher):
         job, found = self._folder.job, list[Finding]()
         for update in self.view.updates(self.job_id):
             found += about_update(self.view, update, self.differences, window=job.clocks.window)
+            found += about_demands(
+                update,
+                self.view.open_demands(update.update),
+                self.differences,
+                now=self.view.now(),
+                answer_time=job.audit.answer_time,
+            )
         self.forecasts = {}
         for dispute in self._all():
             who = winner(self.differences, dispute)

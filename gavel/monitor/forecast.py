@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from gavel.awaited import Awaited, Side, awaited
+from protocol.game.demands import DemandInfo
 from protocol.game.ids import Kind
 from protocol.game.openings import Openings
 from protocol.game.proofs import position_tree, site
@@ -32,7 +33,7 @@ class Finding:
 
     Attributes:
         level: ``warning`` or ``error``; text: for people.
-        about: id of the update, dispute or candidate.
+        about: id of the update, dispute, candidate or demand.
         left: seconds in which something can still be done, None where that is no matter.
     """
 
@@ -102,6 +103,32 @@ def about_update(
         else:
             kind = _error if HURRY * left < window else _warning
             yield kind(update.update, f"{wrong}, and nobody disputes that segment", left)
+
+
+def about_demands(
+    update: UpdateInfo,
+    demands: Sequence[DemandInfo],
+    differences: Differences,
+    *,
+    now: int,
+    answer_time: int,
+) -> Iterator[Finding]:
+    """What is wrong, or about to be, with how the pages of a right update are shown (Y-4, Y-5).
+
+    Args:
+        demands: the open ones, what is due first before the others; now: seconds.
+        answer_time: of the job, in seconds.
+    """
+    right = update.update in differences and differences[update.update] is None
+    if not right or update.status != UpdateStatus.PENDING or not demands:
+        return
+    first = demands[0]
+    page = f"page {first.page} of slot {first.slot}"
+    name, left = f"update {update.update.hex()[:12]} is right, and {page}", first.due - now
+    if left < 0:
+        yield _error(first.demand, f"{name} was not shown in time: it falls by that")
+    elif left * HURRY < answer_time:
+        yield _warning(first.demand, f"{name} is demanded and not shown yet", left)
 
 
 def about_dispute(

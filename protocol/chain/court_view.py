@@ -407,6 +407,10 @@ class ChainView:
         made = (self._logged.asked[demand] for demand in self._logged.of_update.get(update, ()))
         return {(known.slot, known.page) for known in made if known.asker == asker}
 
+    def shown(self, update: bytes) -> int:
+        """How many demands for pages of an update were ever answered."""
+        return sum(demand in self._logged.shown for demand in self._logged.of_update.get(update, ()))
+
     def fees(self, asker: bytes) -> Fees:
         """What an account, 20 bytes, has paid for demands, and what has become of it (Y-3 to Y-6)."""
         waiting, spent, returned = self._logged.fees(asker)
