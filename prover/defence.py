@@ -134,9 +134,9 @@ def _own_tree(view: CourtView, me: Defender, here: PositionInfo) -> Tree | None:
         tree = me.openings.steps_tree(here.segment)
         fits = tree.node(0, 0) == here.first
         return tree if fits and tree.node(0, geometry.steps_of(here.segment)) == here.last else None
-    above = site(view, me.job, view.candidate(here.parent))
-    if position_tree(me.openings, above.position, above.step).root != above.candidate.root:
+    if not _is_own(view, me, view.candidate(here.parent)):
         return None
+    above = site(view, me.job, view.candidate(here.parent))
     if here.kind == Kind.NODES:
         return me.openings.nodes_tree(here.segment * geometry.stride + here.a - 1)
     accumulators = me.openings.trace.accumulators(above.step, here.a, here.b)
@@ -235,10 +235,13 @@ def _time_out(
 
 
 def _is_own(view: CourtView, me: Defender, candidate: CandidateInfo) -> bool:
+    """Whether a candidate, and all that it hangs under, is this party's own root (A-4). A copy of one where
+    the states above are bogus is nobody's to defend, and would only lock bonds that are needed elsewhere.
+    """
     place = site(view, me.job, candidate)
-    if place.position.kind == Kind.FOLD:
-        nodes = view.candidate(place.position.parent)
-        if not _is_own(view, me, nodes):
+    if place.position.kind != Kind.STEPS:
+        above = view.candidate(place.position.parent)
+        if not _is_own(view, me, above):
             return False
     return position_tree(me.openings, place.position, place.step).root == candidate.root
 

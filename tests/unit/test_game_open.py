@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 
+import numpy as np
 import pytest
 
 from protocol.commitments.tree import Tree
-from protocol.errors import RefusedError
+from protocol.errors import MismatchError, RefusedError
 from protocol.game import moves as m
 from protocol.game.ids import MOST_CANDIDATES, Kind
 from protocol.game.model import Model
 from protocol.game.openings import Openings
+from protocol.game.toy import Hooks
 from protocol.game.view import DisputeStatus, Turn, UpdateStatus
 from prover.defence import Defender, defend, freed
 from tests.support.game import (
@@ -26,6 +28,7 @@ from tests.support.game import (
     Table,
     challenger,
     defender,
+    holding_back,
     one_word,
     settled_by,
     slots,
@@ -298,3 +301,41 @@ def test_a_cheat_that_is_trainer_challenger_and_poster_recycles_no_burned_share(
     held = sum(at.model.tokens_of(who) for who in (TRAINER, OTHER, WATCHER, REQUESTER))
     escrow = money.reward * at.job.geometry.segments
     assert held == 4 * PURSE - burned - escrow
+
+
+def test_a_guard_locks_no_bond_below_a_bogus_candidate() -> None:
+    """A-4: an honest root that is copied to where the states above are bogus draws no bond of a guard."""
+    at = fresh(WATCHER)
+    at.post(at.truth, segments=1)
+    strange, back = list(at.truth.trace.state_words(3)), list(at.truth.trace.state_words(2))
+
+    def bent(now: int, before: list[np.ndarray], after: list[np.ndarray]) -> list[np.ndarray]:
+        return {0: strange, 1: back}.get(now, list(after))
+
+    # The third step starts and ends right in the bogus candidate, and its outputs are the honest ones there.
+    poster = defender(at, at.openings(Hooks(next_state=bent)), address=REQUESTER, trainer=TRAINER)
+    liar = at.openings(replace(one_word(2, 0, 1, value=0x41100000), next_state=bent))
+    accuser = holding_back(challenger(at, liar, address=OTHER), m.Prove, [])
+
+    def posting(model: Model) -> list[tuple[bytes, m.Move]]:
+        moves = only(poster, m.Commit, m.Reveal, m.RevealPage)(model)
+        folds = {
+            p.position for u in model.board.updates for p in model.positions(update=u) if p.kind == Kind.FOLD
+        }
+        return [sent for sent in moves if getattr(sent[1], "position", None) not in folds]
+
+    def accusing(model: Model) -> list[tuple[bytes, m.Move]]:
+        try:
+            return list(accuser(model))
+        except MismatchError:  # an honest fold stands there
+            return []
+
+    players = [posting, accusing, guard(at)]
+    [update] = at.model.board.updates
+    at.play(players, until=settled_by(at, update))
+    assert final(at)
+    folds = [p for p in at.model.positions(update=update) if p.kind == Kind.FOLD]
+    assert folds
+    mine = [entry.move.position for entry in at.moves(m.Commit) if entry.sender == WATCHER]
+    assert mine
+    assert not {fold.position for fold in folds} & set(mine)
