@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
@@ -12,6 +14,8 @@ from tests.stateful.machine import Machine, state_changing
 from tests.stateful.world import Tally, World
 
 CALLS = 20_000
+LONG = os.environ.get("GAVEL_PROFILE") == "long"
+"""Making a failure smaller takes minutes: it is for whoever looks into it."""
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +25,7 @@ def played() -> Tally:
         stateful_step_count=40,
         derandomize=True,
         database=None,
-        phases=[Phase.generate],
+        phases=[Phase.generate, *([Phase.shrink] if LONG else [])],
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
