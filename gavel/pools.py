@@ -32,6 +32,36 @@ def cache_of(job: JobFolder, folder: Path | None, *, size: float | None, log: Lo
     return Cache(own, store_of_job(job, own), log=Said(log), limit=limit)
 
 
+def replaying(
+    path: Path,
+    job: JobFolder,
+    *,
+    cache: Path | None,
+    processes: int | None,
+    stores: Sequence[str],
+    threads: int,
+    log: Log,
+    size: float | None = None,
+    ray: str | None = None,
+) -> tuple[Cache | None, Pool | None]:
+    """Return what a job's replay is done with, apart from this process: a cache, and processes that share it.
+
+    Args:
+        cache, size: as `cache_of`; the rest as `pool_of`. None for both processes and ray: no pool, and no
+            cache either unless one is named.
+
+    Raises:
+        UsageError: as `pool_of`.
+    """
+    apart = processes is not None or ray is not None
+    if cache is None and not apart:
+        return None, None
+    kept = cache_of(job, cache, size=size, log=log)
+    if not apart:
+        return kept, None
+    return kept, pool_of(path, kept, processes=processes, ray=ray, stores=stores, threads=threads, log=log)
+
+
 def pool_of(
     path: Path,
     cache: Cache,

@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from challenger.agent import Watcher
-from challenger.cache import Cache
 from challenger.ledger import Ledger
 from challenger.limits import Limits, Purse
 from challenger.pace import Machine, block_time, check_confirmations, measure
-from challenger.parallel import Pool
 from gavel.guarding import guards_of
 from gavel.jobs import make_executor
 from gavel.metrics.meter import Meter
 from gavel.pages import pages_of_watcher
-from gavel.pools import cache_of, pool_of
+from gavel.pools import replaying
 from gavel.selection import Criteria, UnwantedError
 from protocol.chain.agent import Turns
 from protocol.chain.court_view import ChainView
@@ -60,11 +58,6 @@ class Choices:
     sample: int | None = None
     limits: Limits = field(default_factory=Limits)
     criteria: Criteria = field(default_factory=Criteria)
-
-    @property
-    def side_by_side(self) -> bool:
-        """Whether segments are replayed by other processes."""
-        return self.processes is not None or self.ray is not None
 
 
 class Patrol:
@@ -130,7 +123,17 @@ class Patrol:
             if finding is not None:
                 log(finding.text, level=finding.level)
         stores = [store_of_job(job, url) for url in choices.stores]
-        cache, pool = self._replaying(path, job, log)
+        cache, pool = replaying(
+            path,
+            job,
+            cache=choices.cache,
+            size=choices.cache_size,
+            processes=choices.processes,
+            ray=choices.ray,
+            stores=choices.stores,
+            threads=choices.threads,
+            log=log,
+        )
         watcher = Watcher(
             contracts=self._contracts,
             folder=job,
@@ -184,25 +187,6 @@ class Patrol:
     def _refuse(self, against: Sequence[str]) -> None:
         if against:
             raise UnwantedError("; ".join(against))
-
-    def _replaying(self, path: Path, job: JobFolder, log: Log) -> tuple[Cache | None, Pool | None]:
-        """What a job's replay is done with, apart from this process."""
-        choices = self._choices
-        if choices.cache is None and not choices.side_by_side:
-            return None, None
-        cache = cache_of(job, choices.cache, size=choices.cache_size, log=log)
-        if not choices.side_by_side:
-            return cache, None
-        pool = pool_of(
-            path,
-            cache,
-            processes=choices.processes,
-            ray=choices.ray,
-            stores=choices.stores,
-            threads=choices.threads,
-            log=log,
-        )
-        return cache, pool
 
 
 def _about(job: JobFolder) -> dict[str, Any]:

@@ -86,7 +86,8 @@ class TrainerAccount:
             ensure_allowance(self._contracts, money.update_bond)
             return False
         ensure_allowance(self._contracts, money.lease_deposit + money.update_bond)
-        self._told("leased the job", send_move(self._contracts, Lease(job=self._folder.job.job_id)))
+        move = Lease(job=self._folder.job.job_id)
+        self._told("leased the job", move, send_move(self._contracts, move))
         return True
 
     def post(self, states: Sequence[bytes]) -> Post:
@@ -102,12 +103,17 @@ class TrainerAccount:
         parent, self._parent = self._parent or self._folder.job.job_id, None
         move = Post(job=self._folder.job.job_id, parent=parent, states=tuple(states))
         sent = send_move(self._contracts, move)
-        self._told(f"posted segments {self._first + 1} to {self._first + len(states)}", sent)
+        self._told(f"posted segments {self._first + 1} to {self._first + len(states)}", move, sent)
         return move
 
-    def _told(self, what: str, sent: SentTransaction) -> None:
-        tx = "0x" + sent.tx_hash.hex()
-        self._log(f"{what} ({sent.gas:,} gas)", tx=tx, block=sent.block, gas=sent.gas)
+    def _told(self, what: str, move: Move, sent: SentTransaction) -> None:
+        self._log(
+            f"{what} ({sent.gas:,} gas)",
+            move=type(move).__name__,
+            tx="0x" + sent.tx_hash.hex(),
+            block=sent.block,
+            gas=sent.gas,
+        )
 
 
 def answered(agent: Agent, me: Defender) -> list[Move]:

@@ -30,7 +30,7 @@ def start_metrics(
     poll: float,
     everybody: bool = False,
 ) -> Meter | None:
-    """Serve metrics until the process ends; None where nobody asked for them.
+    """Serve metrics until the command ends; None where nobody asked for them.
 
     Raises:
         UsageError: the place is none, or cannot be bound.
@@ -44,6 +44,7 @@ def start_metrics(
         return None
     metrics, health = Metrics(), Health(least=3 * poll)
     server = MetricsServer(metrics, health, read_place(place))
+    click.get_current_context().call_on_close(server.close)
     log(f"serves metrics at {server.url}/metrics and its health at {server.url}/healthz")
     return Meter(
         contracts=contracts,

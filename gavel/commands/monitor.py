@@ -25,7 +25,17 @@ from gavel.commands.stored import threads_option
     metavar="URL",
     help="Folder or URL with the last final state, to begin there and not at the start; may be repeated.",
 )
-@click.option("--cache", type=PATH, help="Folder for states of one's own. Safe to delete.")
+@click.option(
+    "--cache",
+    type=PATH,
+    help="Folder for states of one's own, so that a restart replays little. Safe to delete.",
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(1),
+    help="Replay segments side by side in so many processes, each from the state before it in a --store.  "
+    "[default: one after the other, in this process]",
+)
 @threads_option
 @metrics_option
 def monitor(
@@ -37,6 +47,7 @@ def monitor(
     form: str,
     stores: tuple[str, ...],
     cache: Path | None,
+    processes: int | None,
     threads: int,
     metrics: str | None,
 ) -> None:
@@ -48,7 +59,7 @@ def monitor(
     """
     from gavel.jobs import make_executor
     from gavel.monitor.agent import Monitor
-    from gavel.pools import cache_of
+    from gavel.pools import replaying
     from protocol.chain.agent import Turns, run
     from protocol.chain.court_view import ChainView
     from protocol.chain.log import Log
@@ -65,11 +76,16 @@ def monitor(
         metrics, contracts=contracts, view=view, account=None, log=log, poll=poll, everybody=True
     )
     agents: list[Turns] = []
-    for job in {job.job.job_id: job for job in loaded}.values():
-        name = job.job.job_id
+    for path, job in {
+        job.job.job_id: (path, job) for path, job in zip(folders, loaded, strict=True)
+    }.values():
+        name, listed = job.job.job_id, [store_of_job(job, url) for url in stores]
         said: Log = attention.log(line_log("monitor", form=form, job=name))
         if meter is not None:
             said = meter.log(said, job=name)
+        kept, pool = replaying(
+            path, job, cache=cache, processes=processes, stores=stores, threads=threads, log=said
+        )
         agent = Monitor(
             metrics=None if meter is None else meter.metrics,
             contracts=contracts,
@@ -77,8 +93,10 @@ def monitor(
             executor=make_executor(job, threads=threads),
             log=said,
             view=view,
-            stores=[store_of_job(job, url) for url in stores],
-            cache=None if cache is None else cache_of(job, cache, size=None, log=said),
+            stores=listed,
+            cache=kept,
+            pool=pool,
+            listed=listed,
         )
         said(f"follows job {name.hex()}, and sends nothing")
         agents.append(agent)

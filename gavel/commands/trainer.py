@@ -27,7 +27,9 @@ from gavel.commands.stored import device_option, steps_shown, threads_option
 from protocol.errors import GavelError, UsageError
 
 if TYPE_CHECKING:
+    from gavel.metrics.meter import Meter
     from protocol.chain.agent import Log
+    from protocol.chain.deployment import Contracts
     from protocol.game.trace import Hooks
     from protocol.job_folder import JobFolder
     from prover.agent import TrainerAccount
@@ -79,6 +81,28 @@ def _given(url: str | None, folder: JobFolder, account: TrainerAccount, log: Log
 
 def _unreadable(log: Log, error: GavelError) -> None:
     log(f"{error}; replays it instead", level="warning")
+
+
+def _metered(
+    log: Log, place: str | None, contracts: Contracts, folder: JobFolder, *, poll: float
+) -> tuple[Log, list[Meter]]:
+    """Return a log whose lines are counted, and what takes its turn to look at the chain, if metrics are
+    served at some place.
+    """
+    from protocol.chain.court_view import ChainView
+
+    meter = start_metrics(
+        place,
+        contracts=contracts,
+        view=ChainView(contracts),
+        account=contracts.account,
+        log=log,
+        poll=poll,
+    )
+    if meter is None:
+        return log, []
+    meter.follow(folder.job.job_id, folder.job.clocks.response / 4)
+    return meter.log(log, job=folder.job.job_id), [meter]
 
 
 @click.command()
@@ -223,6 +247,7 @@ def submit(
 @poll_option
 @once_option
 @log_option
+@metrics_option
 def defend(
     folder: Path,
     rpc: str,
@@ -233,6 +258,7 @@ def defend(
     poll: float,
     once: bool,
     form: str,
+    metrics: str | None,
 ) -> None:
     """Answer disputes against own updates, show their pages, collect rewards and bonds when they are due.
 
@@ -245,8 +271,9 @@ def defend(
     from prover.agent import DefenderAgent
     from prover.engine.checkpoints import store_of_job
 
-    log, loaded = line_log("defender", form=form), JobFolder.load(folder)
+    loaded = JobFolder.load(folder)
     contracts = connect(rpc, deployment, private_key(key_file))
+    log, metering = _metered(line_log("defender", form=form), metrics, contracts, loaded, poll=poll)
     checkpoints = store_of_job(loaded, store or folder / "checkpoints")
     agent = DefenderAgent(
         contracts=contracts,
@@ -257,7 +284,7 @@ def defend(
         hooks=_hooks(hooks, loaded),
     )
     showing = pages_of_trainer(agent, contracts, loaded, store=checkpoints, log=log)
-    take_turns([agent, *showing], poll=poll, stop=stop_on_signals(), log=log, once=once)
+    take_turns([agent, *showing, *metering], poll=poll, stop=stop_on_signals(), log=log, once=once)
 
 
 @click.group()
@@ -314,27 +341,15 @@ def run(
     """
     from gavel.pages import pages_of_trainer
     from protocol.chain.agent import run as take_turns
-    from protocol.chain.court_view import ChainView
     from protocol.job_folder import JobFolder
     from prover.agent import DefenderAgent, TrainerAccount
     from prover.engine.checkpoints import store_of_job
     from prover.trainer import Trainer
     from prover.training import TrainingAgent
 
-    log, stop = line_log("trainer", form=form), stop_on_signals()
-    loaded = JobFolder.load(folder)
+    stop, loaded = stop_on_signals(), JobFolder.load(folder)
     contracts = connect(rpc, deployment, private_key(key_file))
-    meter = start_metrics(
-        metrics,
-        contracts=contracts,
-        view=ChainView(contracts),
-        account=contracts.account,
-        log=log,
-        poll=poll,
-    )
-    if meter is not None:
-        log = meter.log(log, job=loaded.job.job_id)
-        meter.follow(loaded.job.job_id, loaded.job.clocks.response / 4)
+    log, metering = _metered(line_log("trainer", form=form), metrics, contracts, loaded, poll=poll)
     account = TrainerAccount(contracts=contracts, folder=loaded, log=log)
     checkpoints = store_of_job(loaded, store or folder / "checkpoints")
     shared = shared_executor(
@@ -369,6 +384,5 @@ def run(
         finished=stop.set,
     )
     showing = pages_of_trainer(defender, contracts, loaded, store=checkpoints, log=log)
-    metering = [] if meter is None else [meter]
     take_turns([defender, *showing, training, *metering], poll=poll, stop=stop, log=log)
     log(training.epilogue())

@@ -20,7 +20,7 @@ class Health:
         looked: monotonic seconds of the last look that went well, None before the first.
         began: monotonic seconds when the process began.
         block, head: number and timestamp (seconds) of the latest block that was seen.
-        reachable: whether the last look went well.
+        reachable: whether the last look went well; None before the first.
         behind: segments to replay until all is compared.
         error: last line of level ERROR, with its time in seconds; None if there was none.
     """
@@ -31,7 +31,7 @@ class Health:
     looked: float | None = None
     block: int = 0
     head: int = 0
-    reachable: bool = False
+    reachable: bool | None = None
     behind: int = 0
     error: tuple[float, str] | None = None
 

@@ -199,11 +199,14 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
+        self._known = set[Metric]()
         self._made = {metric.name: self._make(metric) for metric in METRICS}
 
     def _make(self, metric: Metric) -> Gauge | Counter | Histogram:
         if metric.kind == Kind.GAUGE:
-            return Gauge(metric.name, metric.help, metric.labels, registry=self.registry)
+            # Zero is a value: what is not known yet is not served.
+            known = self.registry if metric.labels else None
+            return Gauge(metric.name, metric.help, metric.labels, registry=known)
         if metric.kind == Kind.COUNTER:
             return Counter(metric.name, metric.help, metric.labels, registry=self.registry)
         return Histogram(metric.name, metric.help, metric.labels, registry=self.registry, buckets=SECONDS)
@@ -214,6 +217,9 @@ class Metrics:
         if not isinstance(found, Gauge):
             raise UsageError(f"{metric.name} is no gauge")
         found.set(value)
+        if not metric.labels and metric not in self._known:
+            self._known.add(metric)
+            self.registry.register(found)
 
     def clear(self, metric: Metric, *labels: str) -> None:
         """Serve a labelled gauge no more, until it is set again."""

@@ -43,6 +43,13 @@ def test_processes_are_started_used_and_ended_with_the_command(town: Town, tmp_p
     assert alone.count("agrees, state") == 4
 
 
+def test_the_monitor_has_them_too(town: Town) -> None:
+    stored = ("--store", town.folder / "store", "--processes", "2")
+    said = town.done("watcher", "monitor", town.folder / "job", "--once", *stored)
+    assert [f"segment {number}: agrees, state" in said for number in range(1, 5)] == [True] * 4
+    assert "segments 1 to 4 agree" in said
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
