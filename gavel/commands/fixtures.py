@@ -31,14 +31,14 @@ def fill(out: Path, only: str, check: bool) -> None:
     """Make every fixture anew, the same bytes each time, and the index over them."""
     from gavel.fixtures.fill import fill as make
     from gavel.fixtures.fill import stale, write
-    from gavel.scenarios.table import write_table
+    from gavel.scenarios.table import write_tables
 
     made = make(out, only=only, progress=lambda line: click.echo(line, err=True))
     if not check:
         changed = write(out, made.files)
         click.echo(f"{len(made.files)} files in {out}, {changed} of them changed")
         if made.outcomes:
-            write_table(out.parent / "outcomes.md", made.outcomes)
+            write_tables(out.parent, made.outcomes)
         return
     problems = stale(out, made.files)
     for problem in problems:

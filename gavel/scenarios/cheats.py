@@ -13,9 +13,10 @@ from types import MappingProxyType
 from typing import Final
 
 from gavel.scenarios import lies
-from gavel.scenarios.conduct import FAITHFUL, Asked, Conduct
+from gavel.scenarios.conduct import FAITHFUL, Conduct
 from gavel.scenarios.decision import Decision, Leaf
 from gavel.scenarios.ground import Ground, Lie
+from gavel.scenarios.timing import Asked
 from protocol.commitments.tree import height
 from protocol.errors import UsageError
 from protocol.game.ids import Kind

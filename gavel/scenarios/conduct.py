@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from challenger.agent import Watcher
-from protocol.commitments.tree import Tree
+from gavel.scenarios.timing import Asked, Timer, Wait, asked_by
 from protocol.game.ids import Kind
 from protocol.game.moves import (
     CancelReservation,
+    Close,
     Commit,
     Move,
     Open,
@@ -22,12 +23,10 @@ from protocol.game.moves import (
     Select,
     SelectStep,
     SelectWord,
+    Timeout,
     Withdraw,
 )
 from prover.agent import DefenderAgent
-
-Asked = tuple[Kind, Literal["commit", "reveal"]]
-"""What a trainer has to answer: a commitment at a position, or a reveal below a cursor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +37,15 @@ class Conduct:
         silent_at: it answers nothing from when this is asked on.
         garbage_at: instead of this answer it sends hashes, or a page, of nothing.
         posts_wrong_last: it posts another last state than it has trained.
+        waits: it keeps answers back until a moment of its choice.
+        spares: it times no challenger out, since they may be its own.
     """
 
     silent_at: Asked | None = None
     garbage_at: Asked | None = None
     posts_wrong_last: bool = False
+    waits: Wait | None = None
+    spares: bool = False
 
     def posted(self, roots: list[bytes]) -> list[bytes]:
         """Return the state roots that it posts for those that it has trained."""
@@ -65,10 +68,22 @@ class Answering(DefenderAgent):
         super().__init__(**agent)
         self._conduct = conduct
         self._gone = False
+        self.timer = Timer(conduct.waits)
+
+    def step(self) -> list[Move]:
+        """Answer as the conduct says; return the moves that were sent."""
+        self.timer.begin()
+        return super().step()
 
     def send(self, move: Move) -> bool:
         """Send a move, or what the conduct makes of it."""
-        asked = None if self._conduct == FAITHFUL else self._asked(move)
+        asked = None
+        if self._conduct != FAITHFUL:
+            found = asked_by(self.view, move)
+            asked = found[0] if found else None
+        spared = self._conduct.spares and isinstance(move, Timeout)
+        if spared or self.timer.holds(self.view, move):
+            return False
         if asked is not None:
             self._gone = self._gone or asked == self._conduct.silent_at
             if self._gone:
@@ -76,23 +91,6 @@ class Answering(DefenderAgent):
             if asked == self._conduct.garbage_at:
                 return super().send(spoiled(move))
         return super().send(move)
-
-    def _asked(self, move: Move) -> Asked | None:
-        """What a move answers; None for a move that answers nothing."""
-        if isinstance(move, Commit):
-            return self.view.position(move.position).kind, "commit"
-        if isinstance(move, RevealPage):
-            return Kind.PAGE, "reveal"
-        if not isinstance(move, Reveal):
-            return None
-        root = Tree(move.children, len(move.children).bit_length() - 1).root
-        for dispute in self.view.disputes():
-            for position in self.view.demands(dispute.dispute):
-                for candidate in self.view.candidates(position):
-                    cursor = self.view.branch(dispute.dispute, candidate.candidate).cursor
-                    if cursor.hash == root:
-                        return cursor.kind, "reveal"
-        return None
 
 
 def garbage(value: bytes) -> bytes:
@@ -132,6 +130,29 @@ class Stalling(Watcher):
         elif isinstance(move, Select | SelectStep | SelectWord | Prove):
             at = self.view.branch(move.dispute, move.candidate).cursor.kind
             self._gone = self._gone or at == self._stalls_at
-        if self._gone and not isinstance(move, CancelReservation | Withdraw):
+        if self._gone and not isinstance(move, CancelReservation | Close | Withdraw):
             return False
         return super().send(move)
+
+
+class Waiting(Watcher):
+    """A challenger that keeps moves back until a moment of its choice."""
+
+    def __init__(self, *, waits: Wait, **agent: Any) -> None:
+        """Bind as `Watcher` does.
+
+        Args:
+            waits: what it keeps back, and how long.
+            agent: arguments of `Watcher`.
+        """
+        super().__init__(**agent)
+        self.timer = Timer(waits)
+
+    def step(self) -> list[Move]:
+        """Move, or wait; return the moves that were sent."""
+        self.timer.begin()
+        return super().step()
+
+    def send(self, move: Move) -> bool:
+        """Send a move unless it is kept back."""
+        return not self.timer.holds(self.view, move) and super().send(move)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from gavel.demo.parties import TrainingParty
 from gavel.scenarios.cheats import DEFAULT, cheat
-from gavel.scenarios.scenario import Played, Scenario
+from gavel.scenarios.scenario import Attack, Played, Scenario
 from gavel.scenarios.stage import REQUESTER, SECOND, TRAINER, WATCHER, Stage
 from protocol.errors import MismatchError, RefusedError
 from protocol.game.moves import Cancel, Evict
@@ -94,27 +94,30 @@ def _handed_over(stage: Stage) -> TrainingParty:
 def job_ends(part: str) -> Iterator[Scenario]:
     """The scenarios of this module."""
     everybody = frozenset({REQUESTER, TRAINER, WATCHER, SECOND})
-    for name, text, run, honest in (
-        ("done", "every segment is posted and becomes final", _done, everybody),
-        ("cancelled", "the requester cancels after two segments of four", _cancelled, everybody),
-        ("expired", "the job expires after two segments, and the rest is refunded", _expired, everybody),
+    for name, text, run, honest, attack in (
+        ("done", "every segment is posted and becomes final", _done, everybody, None),
+        ("cancelled", "the requester cancels after two segments of four", _cancelled, everybody, None),
+        ("expired", "the job expires after two segments, the rest is refunded", _expired, everybody, None),
         (
             "lease-forfeited",
             "a trainer leases and posts nothing, is evicted by somebody, and another one does the job",
             _lease_forfeited,
             everybody - {TRAINER},
+            Attack(tries="to block a job", must_cost="the lease deposit"),
         ),
         (
             "taken-over",
             "a trainer leaves while its update is pending, and another one builds on it",
             _taken_over,
             everybody,
+            None,
         ),
         (
             "taken-over-defended",
             "the same, and a challenger with nothing disputes the update of the one that has left",
             _taken_over_defended,
             everybody - {WATCHER},
+            Attack(tries="that nobody answers for a right update", must_cost="the challenge bond"),
         ),
     ):
-        yield Scenario(name=name, text=text, part=part, honest=honest, run=run)
+        yield Scenario(name=name, text=text, part=part, honest=honest, run=run, attack=attack)

@@ -17,7 +17,7 @@ from torch import nn
 
 from gavel.jobs import capture_job
 from gavel.setup import TrainingSetup
-from protocol.job import load_preset
+from protocol.job import ANYBODY, NO_AUDIT, Audit, load_preset
 from protocol.job_folder import JobFolder
 
 ROWS: Final = 12
@@ -51,7 +51,12 @@ def small_setup() -> TrainingSetup:
 
 
 def small_job(
-    *, chain_id: int = 0, board: bytes = NOWHERE, requester: bytes = NOWHERE, expiry: int = 0
+    *,
+    chain_id: int = 0,
+    board: bytes = NOWHERE,
+    requester: bytes = NOWHERE,
+    expiry: int = 0,
+    audited: bool = False,
 ) -> JobFolder:
     """Return the job; what it computes does not depend on the terms given here.
 
@@ -59,12 +64,23 @@ def small_job(
         chain_id, board, requester: where it is to be opened and by whom; left out, nowhere: enough to compute
             states and roots.
         expiry: timestamp in seconds.
+        audited: whether anybody may demand pages until then, at the terms of the preset.
 
     Raises:
         UnsupportedError, MismatchError: this machine's PyTorch does not give the program that it should.
     """
     captured = _captured()
-    job = replace(captured.job, chain_id=chain_id, board=board, requester=requester, expiry=expiry)
+    preset, audit = load_preset("minimal"), NO_AUDIT
+    if audited:
+        audit = Audit(
+            auditor=ANYBODY,
+            demand_until=expiry,
+            answer_time=preset.answer_time,
+            demand_fee=preset.demand_fee,
+        )
+    job = replace(
+        captured.job, chain_id=chain_id, board=board, requester=requester, expiry=expiry, audit=audit
+    )
     return replace(captured, job=job)
 
 

@@ -11,11 +11,15 @@ from gavel.scenarios.stage import BURN, DEPLOYER, PURSE, REQUESTER, ROLES, Stage
 from protocol.chain.deployment import Deployment
 from protocol.chain.moves import function_name
 from protocol.errors import MismatchError
+from protocol.game.demand_moves import DemandMove
 from protocol.game.moves import CourtMove
 from protocol.game.view import UpdateStatus
 
 DISPUTE_MOVES: Final = frozenset(function_name(move) for move in get_args(CourtMove))
 """Functions that are called in disputes, as clients tag their transactions."""
+
+DEMAND_MOVES: Final = frozenset(function_name(move) for move in get_args(DemandMove))
+"""Functions that are called about pages that are demanded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +34,8 @@ class Outcome:
             those before it was opened; they sum to zero.
         transactions, gas: of the moves of disputes, all parties together.
         all_transactions, all_gas: of everything after the job was opened, approvals and withdrawals too.
+        rewards: per role, tokens for final segments, the requester's negative; part of `changes`.
+        gas_of: per role, all gas after the job was opened; defence_of: of the moves of disputes and demands.
         refused: reasons of the moves that a party tried and that were refused, in order.
         deployment: where the contracts are.
         accounts: 20 bytes per role, and the deployer's.
@@ -44,6 +50,9 @@ class Outcome:
     gas: int
     all_transactions: int
     all_gas: int
+    rewards: Mapping[str, int]
+    gas_of: Mapping[str, int]
+    defence_of: Mapping[str, int]
     refused: tuple[str, ...]
     deployment: Deployment
     accounts: Mapping[str, bytes]
@@ -72,9 +81,14 @@ def outcome(
         raise MismatchError(
             f"{name}: tokens are not conserved (I-1): changes {changes}, and the board holds {held}"
         )
-    final = sum(update.segments for update in updates if update.status == UpdateStatus.FINAL)
+    rewards = dict.fromkeys(ROLES, 0)
+    for update in updates:
+        if update.status == UpdateStatus.FINAL:
+            earned = update.segments * job.money.reward
+            rewards[next(role for role in ROLES if stage.address(role) == update.trainer)] += earned
+            rewards[REQUESTER] -= earned
     for role in honest:
-        least = -final * job.money.reward if role == REQUESTER else 0
+        least = min(rewards[role], 0)  # a trainer's claim may be outstanding, a bond may not
         if changes[role] < least:
             raise MismatchError(f"{name}: the honest {role} has lost {least - changes[role]} tokens (M-9)")
     sent = stage.sent()
@@ -89,6 +103,12 @@ def outcome(
         gas=sum(tx.gas for tx in moves),
         all_transactions=len(sent),
         all_gas=sum(tx.gas for tx in sent),
+        rewards=rewards,
+        gas_of={role: sum(tx.gas for tx in stage.sent(role)) for role in ROLES},
+        defence_of={
+            role: sum(tx.gas for tx in stage.sent(role) if tx.tag in DISPUTE_MOVES | DEMAND_MOVES)
+            for role in ROLES
+        },
         refused=refused,
         deployment=stage.contracts[DEPLOYER].deployment,
         accounts={role: stage.address(role) for role in (DEPLOYER, *ROLES)},

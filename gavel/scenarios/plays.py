@@ -10,12 +10,14 @@ from functools import partial
 from types import MappingProxyType
 from typing import Final
 
+from gavel.scenarios.attacks import stranger_attacks
 from gavel.scenarios.cheats import CHEATS, DEFAULT, LISTS, Cheat, cheat
+from gavel.scenarios.collusions import collusions
 from gavel.scenarios.copycat import Copycat
 from gavel.scenarios.decision import Decision, Leaf, decision
 from gavel.scenarios.ends import job_ends
 from gavel.scenarios.outcome import Outcome, outcome
-from gavel.scenarios.scenario import Played, Scenario
+from gavel.scenarios.scenario import Attack, Played, Scenario
 from gavel.scenarios.stage import REQUESTER, SECOND, TRAINER, WATCHER, Stage
 from protocol.chain.embedded import EmbeddedChain
 from protocol.errors import MismatchError, UsageError
@@ -28,6 +30,8 @@ STEP: Final = 4
 CHEATING: Final = "A cheating trainer, an honest watcher"
 ACCUSING: Final = "An honest trainer, a dishonest challenger"
 ENDING: Final = "How a job ends"
+STRANGERS: Final = "Strangers, spam and time"
+COLLUDING: Final = "Parties in league, and what they withhold"
 
 
 def play(name: str, *, step: int = STEP, seed: int = 0, chain: EmbeddedChain | None = None) -> Outcome:
@@ -36,8 +40,8 @@ def play(name: str, *, step: int = STEP, seed: int = 0, chain: EmbeddedChain | N
     Args:
         name: of `all_scenarios`.
         step: of the small job, in which a lie is told; seed: chooses its words.
-        chain: a fresh one to play on, with five accounts; a new one unless given. Its transactions are the
-            same every time.
+        chain: a fresh one to play on, with an account for each role and the deployer; a new one unless given.
+            Its transactions are the same every time.
 
     Raises:
         UsageError: there is no such scenario or no such step.
@@ -46,7 +50,7 @@ def play(name: str, *, step: int = STEP, seed: int = 0, chain: EmbeddedChain | N
     if name not in _SCENARIOS:
         raise UsageError(f"there is no scenario {name!r}; choose one of: {', '.join(_SCENARIOS)}")
     scenario = _SCENARIOS[name]
-    with closing(Stage(chain=chain)) as stage:
+    with closing(Stage(chain=chain, audited=scenario.audited, change=scenario.change)) as stage:
         played = scenario.run(stage, step, seed)
         stage.finish()
         decided = decision(stage.view, stage.folder, stage.moves())
@@ -140,7 +144,15 @@ def _made() -> Iterator[Scenario]:
     for name, cheating in CHEATS.items():
         honest = watching if cheating.decides else watching | {TRAINER}
         yield Scenario(
-            name=name, text=cheating.text, part=CHEATING, honest=honest, run=partial(_cheat, cheating)
+            name=name,
+            text=cheating.text,
+            part=CHEATING,
+            honest=honest,
+            run=partial(_cheat, cheating),
+            attack=Attack(
+                tries="that a wrong state becomes final",
+                must_cost="the update bond" if cheating.decides else "nothing: what it posts is right (A-3)",
+            ),
         )
     yield Scenario(
         name="copied-opening",
@@ -148,6 +160,10 @@ def _made() -> Iterator[Scenario]:
         part=CHEATING,
         honest=watching,
         run=_copied,
+        attack=Attack(
+            tries="to be credited with what somebody else has found",
+            must_cost="the update bond; the challenge bond of who copies",
+        ),
     )
     training = frozenset({REQUESTER, TRAINER})
     for lie_of in (DEFAULT, "softmax", "weight-bit", "padded-word", "padded-page", "padded-slot"):
@@ -157,6 +173,7 @@ def _made() -> Iterator[Scenario]:
             part=ACCUSING,
             honest=training,
             run=partial(_nothing, lie_of),
+            attack=Attack(tries="to fell a right update", must_cost="the challenge bond"),
         )
     yield Scenario(
         name="stall-unopened",
@@ -164,6 +181,7 @@ def _made() -> Iterator[Scenario]:
         part=ACCUSING,
         honest=training,
         run=partial(_stall, DEFAULT, None),
+        attack=Attack(tries="to hold finality back", must_cost="gas, and the use of the bond"),
     )
     for kind in Kind:
         yield Scenario(
@@ -172,6 +190,7 @@ def _made() -> Iterator[Scenario]:
             part=ACCUSING,
             honest=training,
             run=partial(_stall, "weight-bit" if kind == Kind.STATE else DEFAULT, kind),
+            attack=Attack(tries="to hold finality back", must_cost="the challenge bond"),
         )
     yield Scenario(
         name="copied-nothing",
@@ -179,8 +198,11 @@ def _made() -> Iterator[Scenario]:
         part=ACCUSING,
         honest=training,
         run=_copied_nothing,
+        attack=Attack(tries="to fell a right update by numbers", must_cost="both challenge bonds"),
     )
     yield from job_ends(ENDING)
+    yield from stranger_attacks(STRANGERS)
+    yield from collusions(COLLUDING)
 
 
 _SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType({made.name: made for made in _made()})

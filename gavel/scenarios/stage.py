@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, TypeVar
@@ -16,6 +17,7 @@ from gavel.demo.parties import TrainingParty
 from gavel.jobs import make_executor, open_job
 from gavel.scenarios.conduct import FAITHFUL, Conduct, Stalling
 from gavel.scenarios.job import small_job
+from gavel.scenarios.timing import wake_of
 from gavel.scenarios.waiting import next_moment
 from protocol.chain.agent import Agent
 from protocol.chain.client import Client, SentTransaction
@@ -28,12 +30,13 @@ from protocol.game.ids import Kind
 from protocol.game.moves import Cancel, Move, Refund, Release, Withdraw
 from protocol.game.trace import HONEST, Hooks
 from protocol.game.view import UpdateStatus
+from protocol.job_folder import JobFolder
 
 Seated = TypeVar("Seated", bound=Agent)
 
 DEPLOYER: Final = "deployer"
-REQUESTER, TRAINER, WATCHER, SECOND = ROLES = ("requester", "trainer", "watcher", "second")
-"""`second` is whoever else a scenario needs: another trainer, or another challenger."""
+REQUESTER, TRAINER, WATCHER, SECOND, THIRD = ROLES = ("requester", "trainer", "watcher", "second", "third")
+"""`second` and `third` are whoever else a scenario needs: another trainer, another challenger, a stranger."""
 
 GENESIS_TIME: Final = 4_000_000_000
 """Seconds; far ahead of any clock, so that blocks follow none."""
@@ -72,11 +75,19 @@ class Stage:
         made: moves of the agents, in order.
     """
 
-    def __init__(self, *, chain: EmbeddedChain | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        chain: EmbeddedChain | None = None,
+        audited: bool = False,
+        change: Callable[[JobFolder], JobFolder] = lambda folder: folder,
+    ) -> None:
         """Deploy contracts, hand out tokens and open the small job.
 
         Args:
             chain: a fresh one with an account for the deployer and one for each role; else a new one.
+            audited: whether anybody may demand pages of the job's states.
+            change: makes the job that is opened from the small job.
 
         Raises:
             UsageError: the chain has too few accounts.
@@ -92,16 +103,20 @@ class Stage:
         for who in ROLES:
             deployer.token.send("transfer", self.address(who), PURSE, tag="hand out tokens")
         self.view = ChainView(deployer)
-        self.folder = small_job(
-            chain_id=deployer.client.chain_id,
-            board=deployer.board.address_bytes,
-            requester=self.address(REQUESTER),
-            expiry=self.now() + LIFETIME,
+        self.folder = change(
+            small_job(
+                chain_id=deployer.client.chain_id,
+                board=deployer.board.address_bytes,
+                requester=self.address(REQUESTER),
+                expiry=self.now() + LIFETIME,
+                audited=audited,
+            )
         )
         open_job(self.contracts[REQUESTER], self.folder)
         self._opened = [len(contracts.client.sent) for contracts in self.contracts.values()]
         self.made: list[Made] = []
-        self._agents: dict[str, Agent] = {}
+        self._refused: list[tuple[str, str]] = []
+        self._agents: dict[str, list[Agent]] = {}
 
     def close(self) -> None:
         """Remove the parties' files."""
@@ -113,6 +128,10 @@ class Stage:
         """The account of a role, 20 bytes."""
         return self.contracts[role].account
 
+    def path(self, role: str) -> Path:
+        """Where a trainer keeps its checkpoints."""
+        return Path(self._files.name) / role
+
     def trainer(
         self, role: str = TRAINER, *, hooks: Hooks = HONEST, conduct: Conduct = FAITHFUL
     ) -> TrainingParty:
@@ -121,37 +140,41 @@ class Stage:
             name=role,
             contracts=self.contracts[role],
             folder=self.folder,
-            path=Path(self._files.name) / role,
-            log=_unheard,
+            path=self.path(role),
+            log=partial(self._hear, role),
             hooks=hooks,
             conduct=conduct,
         )
-        self._agents[role] = party.agent
+        self.seat(role, party.agent)
         return party
 
-    def watcher(self, role: str = WATCHER, *, hooks: Hooks = HONEST) -> Watcher:
+    def watcher(self, role: str = WATCHER, *, hooks: Hooks = HONEST, direct: bool = False) -> Watcher:
         """Seat a watcher; one with hooks accuses whoever follows the program."""
-        return self.seat(role, Watcher(**self._watching(role), hooks=hooks))
+        return self.seat(role, Watcher(**self.watching(role), hooks=hooks, direct=direct))
 
-    def stalling(self, *, hooks: Hooks, stalls_at: Kind | None) -> Watcher:
+    def stalling(
+        self, role: str = WATCHER, *, hooks: Hooks, stalls_at: Kind | None, direct: bool = False
+    ) -> Watcher:
         """Seat a challenger that stops moving, see `Stalling`."""
-        return self.seat(WATCHER, Stalling(**self._watching(WATCHER), hooks=hooks, stalls_at=stalls_at))
+        agent = Stalling(**self.watching(role), hooks=hooks, stalls_at=stalls_at, direct=direct)
+        return self.seat(role, agent)
 
     def binding(self, role: str) -> dict[str, Any]:
         """What every agent is bound to: contracts, folder, log."""
-        return {"contracts": self.contracts[role], "folder": self.folder, "log": _unheard}
+        return {"contracts": self.contracts[role], "folder": self.folder, "log": partial(self._hear, role)}
 
-    def _watching(self, role: str) -> dict[str, Any]:
+    def watching(self, role: str) -> dict[str, Any]:
+        """What every watcher is bound to: an executor and the role's key besides."""
         return self.binding(role) | {"executor": make_executor(self.folder), "key": self._keys[role]}
 
     def seat(self, role: str, agent: Seated) -> Seated:
-        """Let an agent act for a role, and return it."""
-        self._agents[role] = agent
+        """Let an agent act for a role, after those that do already, and return it."""
+        self._agents.setdefault(role, []).append(agent)
         return agent
 
-    def leave(self, role: str) -> Agent:
-        """Let a role's agent act no more, and return it."""
-        return self._agents.pop(role)
+    def leave(self, role: str) -> None:
+        """Let a role's agents act no more."""
+        del self._agents[role]
 
     # ---------------------------------------------------------------- time
 
@@ -164,12 +187,18 @@ class Stage:
         self.chain.rpc("evm_mine", [until])
 
     def _wait(self) -> bool:
-        """Let time pass until somebody is late; False when nobody is awaited."""
+        """Let time pass until somebody is late, or acts at a moment of its choice; False when nobody is
+        awaited.
+        """
         self.view.refresh()
+        chosen = [at for agents in self._agents.values() for agent in agents if (at := wake_of(agent))]
+        if chosen:
+            self.tick(min(chosen))
+            return True
         moment = next_moment(
             self.view,
             challengers=[self.address(role) for role in self._agents],
-            opening=self.folder.job.clocks.opening,
+            clocks=self.folder.job.clocks,
         )
         if moment is not None:
             self.tick(moment + 1)
@@ -188,8 +217,8 @@ class Stage:
         """
         for _ in range(MAX_PASSES):
             acted = False
-            for role in list(self._agents):
-                moves = self._agents[role].step()
+            for role, agent in self._seated():
+                moves = agent.step()
                 self.made += [Made(role=role, move=move) for move in moves]
                 acted = acted or bool(moves)
                 self.view.refresh()
@@ -198,6 +227,9 @@ class Stage:
             if not acted and not self._wait():
                 return
         raise MismatchError("the scenario does not come to an end; an agent or a contract is broken")
+
+    def _seated(self) -> list[tuple[str, Agent]]:
+        return [(role, agent) for role, agents in self._agents.items() for agent in agents]
 
     def send(self, role: str, move: Move) -> None:
         """Make a move for a role."""
@@ -230,16 +262,25 @@ class Stage:
                 self.send(role, Withdraw())
         self.view.refresh()
 
-    def sent(self) -> list[SentTransaction]:
-        """Every transaction after the opening of the job, in order of the chain."""
-        clients = [contracts.client for contracts in self.contracts.values()]
-        late = [tx for client, n in zip(clients, self._opened, strict=True) for tx in client.sent[n:]]
+    def sent(self, *roles: str) -> list[SentTransaction]:
+        """Every transaction after the opening of the job, of some roles or of all, in order of the chain."""
+        late = [
+            tx
+            for (who, contracts), n in zip(self.contracts.items(), self._opened, strict=True)
+            if not roles or who in roles
+            for tx in contracts.client.sent[n:]
+        ]
         return sorted(late, key=lambda tx: tx.block)
 
     def moves(self, *roles: str) -> Sequence[Move]:
         """The moves of some roles, of all unless named."""
         return [made.move for made in self.made if not roles or made.role in roles]
 
+    def refused(self, *roles: str) -> tuple[str, ...]:
+        """Why moves of some roles were refused, of all unless named, in order."""
+        return tuple(reason for role, reason in self._refused if not roles or role in roles)
 
-def _unheard(_text: str, /, **_fields: object) -> None:
-    """A log that nobody reads."""
+    def _hear(self, role: str, _text: str, /, **fields: object) -> None:
+        """Of what the agents say only the refusals are kept."""
+        if "reason" in fields:
+            self._refused.append((role, str(fields["reason"])))

@@ -1,4 +1,4 @@
-"""The table of outcomes (specs/outcomes.md), written from the runs."""
+"""The table of outcomes (specs/outcomes.md), written from the runs, with that of adversaries beside it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
+from gavel.scenarios.adversaries import adversaries_table
 from gavel.scenarios.outcome import Outcome
 from gavel.scenarios.plays import STEP, all_scenarios, play
-from gavel.scenarios.stage import REQUESTER, SECOND, TRAINER, WATCHER
+from gavel.scenarios.stage import REQUESTER, SECOND, THIRD, TRAINER, WATCHER
 from protocol.errors import StorageError
+
+OUTCOMES: Final = "outcomes.md"
+ADVERSARIES: Final = "adversaries.md"
 
 _INTRODUCTION: Final = f"""# Outcomes
 
@@ -23,7 +27,7 @@ clock (D-14, D-15), all others are arithmetic. *Bond tokens* is what each party 
 millions of the smallest unit, once everything was claimed and withdrawn, rewards included; a row's sum is
 zero. Transactions and gas are those of all disputes, of all parties together; in the last column those of
 everything after the job was opened, approvals and withdrawals too. *Watcher* is the challenger, honest or
-not; *second* is another trainer, or another challenger.
+not; *second* and *third* are whoever else takes part: another trainer, another challenger, a stranger.
 """
 
 _COLUMNS: Final = (
@@ -38,23 +42,24 @@ _COLUMNS: Final = (
 )
 
 
-def write_table(path: Path, outcomes: Iterable[Outcome] | None = None) -> None:
-    """Write the table.
+def write_tables(folder: Path, outcomes: Iterable[Outcome] | None = None) -> None:
+    """Write the tables of outcomes and of adversaries.
 
     Args:
-        path: of the document.
+        folder: of the documents.
         outcomes: one per scenario; unless given, all are played, which takes some minutes.
 
     Raises:
         MismatchError: a scenario does not end as it must.
-        StorageError: the file cannot be written.
+        StorageError: a file cannot be written.
     """
-    played = outcomes if outcomes is not None else (play(name) for name in all_scenarios())
-    text = table({outcome.name: outcome for outcome in played})
-    try:
-        path.write_text(text)
-    except OSError as error:
-        raise StorageError(f"{path} cannot be written: {error}") from error
+    given = outcomes if outcomes is not None else (play(name) for name in all_scenarios())
+    played = {outcome.name: outcome for outcome in given}
+    for name, text in ((OUTCOMES, table(played)), (ADVERSARIES, adversaries_table(played))):
+        try:
+            (folder / name).write_text(text)
+        except OSError as error:
+            raise StorageError(f"{folder / name} cannot be written: {error}") from error
 
 
 def table(outcomes: Mapping[str, Outcome]) -> str:
@@ -93,7 +98,7 @@ def _cells(outcome: Outcome) -> list[str]:
 
 
 def _money(changes: Mapping[str, int]) -> str:
-    order = (TRAINER, WATCHER, SECOND, REQUESTER, "burned")
+    order = (TRAINER, WATCHER, SECOND, THIRD, REQUESTER, "burned")
     parts = [f"{who} {changes[who] / 10**6:+.1f}" for who in order if changes[who]]
     return ", ".join(parts) or "none"
 
