@@ -339,3 +339,49 @@ def test_a_guard_locks_no_bond_below_a_bogus_candidate() -> None:
     mine = [entry.move.position for entry in at.moves(m.Commit) if entry.sender == WATCHER]
     assert mine
     assert not {fold.position for fold in folds} & set(mine)
+
+
+def test_a_position_that_a_cheat_leaves_empty_for_its_helper_credits_the_helper() -> None:
+    """M-8, M-9: the earlier challenger then has its bond back, and its gas as a share (D-14)."""
+    at = fresh(WATCHER)
+    lie = at.openings(WORD)
+    update = at.post(lie, segments=1)
+    watch, helper = challenger(at, at.truth), challenger(at, at.openings(one_word(0, 2, 66)), address=OTHER)
+    at.play([watch], until=at.model.now(), while_=lambda: not at.moves(m.Open))
+    at.model.advance(1)
+    steps = at.model.demands(at.model.disputes()[0].dispute)[0]
+    trainer = defender(at, lie)
+
+    def silent_below(model: Model) -> list[tuple[bytes, m.Move]]:
+        moves = only(trainer, m.Commit, m.Reveal)(model)
+        return [sent for sent in moves if getattr(sent[1], "position", steps) == steps]
+
+    at.play([helper, silent_below], until=at.model.now())
+    at.play(
+        [helper, watch, silent_below],
+        until=settled_by(at, update),
+        while_=lambda: at.model.update(update).status == UpdateStatus.PENDING,
+    )
+    assert at.model.update(update).status == UpdateStatus.FALLEN
+    at.play([watch], until=at.model.now())
+    money = at.job.money
+    refund = money.gas_price * money.scheduled_gas
+    assert at.model.tokens_of(OTHER) >= PURSE + refund + money.bounty
+    assert PURSE + refund <= at.model.tokens_of(WATCHER) < PURSE + refund + money.bounty
+
+
+def test_a_dispute_of_an_update_that_becomes_void_is_given_its_bond_and_no_more() -> None:
+    """M-9: a cheat lets an earlier update of its own fall, at the price of that bond."""
+    at = fresh(WATCHER)
+    lie = at.openings(one_word(STRIDE, 2, 65))
+    first, second = at.post(lie, segments=1), at.post(lie, segments=1)
+    watch, helper = challenger(at, at.truth), challenger(at, at.openings(WORD), address=OTHER)
+    at.play([watch, helper], until=at.model.now(), while_=lambda: len(at.moves(m.Open)) < 2)
+    at.play(
+        [helper, watch],
+        until=settled_by(at, second),
+        while_=lambda: at.model.update(first).status == UpdateStatus.PENDING,
+    )
+    at.play([watch], until=at.model.now())
+    assert at.model.update(second).status == UpdateStatus.VOID
+    assert at.model.tokens_of(WATCHER) == PURSE
