@@ -32,18 +32,7 @@ PATH: Final = click.Path(path_type=Path)
 
 def chain_options(command: Command) -> Command:
     """Add --rpc and --deployment."""
-    for option in (
-        click.option(
-            "--deployment",
-            type=PATH,
-            default=Path("deployment.json"),
-            show_default=True,
-            help="File that `gavel deploy` wrote.",
-        ),
-        rpc_option,
-    ):
-        command = option(command)
-    return command
+    return rpc_option(deployment_option(command))
 
 
 def _joined(_context: click.Context, _parameter: click.Parameter, named: tuple[str, ...]) -> str | None:
@@ -67,6 +56,14 @@ def nodes_option(text: str, *, required: bool = False) -> Callable[[Command], Co
         help=text,
     )
 
+
+deployment_option: Final = click.option(
+    "--deployment",
+    type=PATH,
+    default=Path("deployment.json"),
+    show_default=True,
+    help="File that `gavel deploy` wrote.",
+)
 
 rpc_option: Final = nodes_option(
     "JSON-RPC endpoint of the chain, also $GAVEL_RPC; repeat it for others to fall back on and compare with.",

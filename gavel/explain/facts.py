@@ -76,19 +76,23 @@ class Facts:
     chain_id: int
 
 
-def resolve(view: ChainView, text: str, job: bytes) -> DisputeInfo:
+def resolve(view: ChainView, text: str | None, job: bytes) -> DisputeInfo:
     """Return the dispute of a job that an id names: its own, or that of an update, or first digits of it.
 
-    Of several disputes of an update it is the first that is closed, else that is open, else that is lost.
+    Of several disputes of an update, and of all of a job if no id is given, it is the first that is closed,
+    else that is open, else that is lost.
 
     Raises:
         UsageError: nothing, or more than one thing, has such an id.
     """
-    asked = text.lower().removeprefix("0x")
-    if not asked or set(asked) - set("0123456789abcdef"):
-        raise UsageError(f"{text!r} is no id; write the hexadecimal digits that `gavel status` shows")
     updates = view.updates(job)
     disputes = [d for update in updates for d in view.disputes(update=update.update)]
+    order = {"closed": 0, "open": 1, "lost": 2}
+    if text is None and disputes:
+        return min(disputes, key=lambda d: order[d.status.value])
+    asked = (text or "").lower().removeprefix("0x")
+    if not asked or set(asked) - set("0123456789abcdef"):
+        raise UsageError(f"{text!r} is no id; write the hexadecimal digits that `gavel status` shows")
     named = {d.dispute: [d] for d in disputes} | {
         u.update: [d for d in disputes if d.update == u.update] for u in updates
     }
@@ -98,7 +102,6 @@ def resolve(view: ChainView, text: str, job: bytes) -> DisputeInfo:
         raise UsageError(f"{count} disputes or updates of this job begin with {asked}; see `gavel status`")
     if not hits[0]:
         raise UsageError("nobody has disputed that update, so there is nothing to explain")
-    order = {"closed": 0, "open": 1, "lost": 2}
     return min(hits[0], key=lambda d: order[d.status.value])
 
 
