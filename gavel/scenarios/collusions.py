@@ -12,16 +12,15 @@ from typing import Final
 from challenger.agent import Watcher
 from challenger.sampling import BEACON_DELAY, Sampler
 from gavel.scenarios.attacks import EACH, FLOOD, segments
-from gavel.scenarios.cheats import DEFAULT, cheat
+from gavel.scenarios.cheats import cheat
 from gavel.scenarios.conduct import garbage
 from gavel.scenarios.decision import Decision, Leaf
 from gavel.scenarios.scenario import Attack, Play, Played, Scenario
 from gavel.scenarios.stage import REQUESTER, SECOND, THIRD, TRAINER, WATCHER, Stage
 from gavel.scenarios.strangers import Bogus, Liar, Spammer, guarding
-from protocol.chain.demand_view import DemandView
 from protocol.chain.moves import ensure_allowance
 from protocol.errors import MalformedError, MismatchError, RefusedError
-from protocol.game.demand_moves import Demand, Expire
+from protocol.game.demand_moves import CloseDemand, Demand, Expire
 from protocol.game.demands import PageOpener
 from protocol.game.ids import Kind
 from protocol.game.moves import Cancel, Claim, Lease, Post
@@ -119,9 +118,7 @@ def _own_demands(stage: Stage, step: int, _seed: int) -> Played:
         stage.send(SECOND, Demand(update=update.update, slot=0, page=0))
     _sampler(stage)
     stage.play()
-    demands = DemandView(stage.contracts[TRAINER], stage.view)
-    demands.refresh()
-    for demand in demands.open(update.update):
+    for demand in stage.view.open_demands(update.update):
         if demand.asker == stage.address(SECOND):
             stage.send(TRAINER, opener.answer(demand))
     _unanswered(stage)
@@ -129,22 +126,25 @@ def _own_demands(stage: Stage, step: int, _seed: int) -> Played:
 
 
 def _felled_by_itself(stage: Stage, step: int, seed: int) -> Played:
-    """Before the watcher's dispute is decided, the update falls by a demand of the cheat's accomplice."""
-    lie = cheat(DEFAULT).prepare(stage.folder, step=step, seed=seed)
-    stage.trainer(hooks=lie.hooks).train(segments(stage, step))
+    """Before the watcher's dispute is decided, a demand of the cheat's accomplice is to fell the update."""
+    cheating = cheat(SILENT)
+    lie = cheating.prepare(stage.folder, step=step, seed=seed)
+    stage.trainer(hooks=lie.hooks, conduct=cheating.conduct).train(segments(stage, step))
     stage.view.refresh()
     update = stage.view.chain(stage.folder.job.job_id)[0]
     ensure_allowance(stage.contracts[SECOND], stage.folder.job.audit.demand_fee)
     stage.send(SECOND, Demand(update=update.update, slot=0, page=0))
-    demands = DemandView(stage.contracts[SECOND], stage.view)
     stage.watcher()
     stage.play(until=lambda: bool(stage.view.disputes()))
-    demands.refresh()
-    [demand] = demands.open(update.update)
+    [demand] = stage.view.open_demands(update.update)
     stage.tick(demand.due + 1)
-    stage.send(SECOND, Expire(demand=demand.demand))
-    stage.play()
-    return Played()
+    try:
+        stage.send(SECOND, Expire(demand=demand.demand))
+    except RefusedError as error:
+        stage.play()
+        stage.send(SECOND, CloseDemand(demand=demand.demand))
+        return Played(expected=lie.decision, refused=(error.reason,))
+    raise MismatchError("an update fell by a demand while a dispute of it was open (Y-5)")
 
 
 # -------------------------------------------------------------------- stores, terms, programs
@@ -268,7 +268,7 @@ def collusions(part: str) -> Iterator[Scenario]:
     )
     yield made(
         "felled-by-itself",
-        f"the {DEFAULT} cheat, felled by a demand of its accomplice before the watcher's dispute is decided",
+        f"the {SILENT} cheat, and a demand of its accomplice that is to fell it before a dispute does",
         _felled_by_itself,
         _WATCHING,
         Attack(tries="to leave the watcher without a winner's part", must_cost=_BURNED_SHARE),
