@@ -1,6 +1,7 @@
 """The long profile: the state machine's calls without Hypothesis, and a report of them.
 
-    python -m tests.stateful.long [--calls 500000] [--seed 1] [--out benchmarks/results/stateful_long.json]
+    python -m tests.stateful.long [--calls 500000] [--seed 1] [--processes 2]
+                                  [--out benchmarks/results/stateful_long.json]
 
 `make test-long` runs it. The same driver makes the same kinds of calls; all choices follow from the seed.
 Hypothesis would keep what it drew for half a million calls, to make a failure smaller; here a failure names
@@ -14,6 +15,7 @@ import json
 import platform
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from random import Random
@@ -29,24 +31,33 @@ OUT = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "stateful
 PACKAGES = ("vyper", "pyrevm", "hypothesis", "snekmate")
 
 
-def play(calls: int, seed: int) -> Tally:
-    """Play worlds of the seeds from `seed` on, with as many calls in all."""
-    total, begun = Tally(), time.monotonic()
-    for number in range(-(-calls // CALLS_OF_A_WORLD)):
-        world = World()
-        driver = Driver(world, Random(seed + number))
-        try:
-            while driver.calls < min(CALLS_OF_A_WORLD, calls - number * CALLS_OF_A_WORLD):
-                driver.step()
-            world.compare()
-        except BaseException:
-            print(f"\nworld of seed {seed + number}, after {driver.calls} calls", file=sys.stderr)
-            raise
-        total.add(world.tally)
-        made = sum(total.made.values())
-        print(f"\r{made} of {calls} calls, {time.monotonic() - begun:.0f} s", end="", flush=True)
+def play_world(seed: int, calls: int) -> tuple[Tally, float]:
+    """Play one world; what became of its calls, and CPU seconds."""
+    begun, world = time.process_time(), World()
+    driver = Driver(world, Random(seed))
+    try:
+        while driver.calls < calls:
+            driver.step()
+        world.compare()
+    except Exception as error:
+        error.add_note(f"in the world of seed {seed}, after {driver.calls} calls")
+        raise
+    return world.tally, time.process_time() - begun
+
+
+def play(calls: int, seed: int, processes: int) -> tuple[Tally, float]:
+    """Play worlds of the seeds from `seed` on, with as many calls in all; their tally and CPU seconds."""
+    total, seconds, begun = Tally(), 0.0, time.monotonic()
+    World()  # compiles, before there are several processes
+    sizes = [min(CALLS_OF_A_WORLD, calls - done) for done in range(0, calls, CALLS_OF_A_WORLD)]
+    with ProcessPoolExecutor(processes) as pool:
+        for tally, took in pool.map(play_world, range(seed, seed + len(sizes)), sizes):
+            total.add(tally)
+            seconds += took
+            made = sum(total.made.values())
+            print(f"\r{made} of {calls} calls, {time.monotonic() - begun:.0f} s", end="", flush=True)
     print()
-    return total
+    return total, seconds
 
 
 def report(total: Tally, *, seed: int, seconds: float) -> dict[str, Any]:
@@ -80,11 +91,10 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=500_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--processes", type=int, default=2)
     chosen = parser.parse_args()
-    World()  # compiles
-    begun = time.process_time()
-    total = play(chosen.calls, chosen.seed)
-    shown = report(total, seed=chosen.seed, seconds=time.process_time() - begun)
+    total, seconds = play(chosen.calls, chosen.seed, chosen.processes)
+    shown = report(total, seed=chosen.seed, seconds=seconds)
     chosen.out.write_text(json.dumps(shown, indent=1) + "\n", encoding="utf-8")
     if weak := counts.weak(total, list(state_changing(World()))):
         sys.exit(f"these functions were never called or mostly refused: {weak}")

@@ -139,7 +139,7 @@ class SensibleBoard:
             "allowance": pick([0, 30]),
             "reserve": pick([0, 50, 90]),
             "opening": pick([60, 120]),
-            "lease": pick([300, 900]),
+            "lease": pick([60, 300]),
             "notice": pick([0, 300]),
         }
         gas_price, gas, tip, bounty = 2, pick([6_000_000, 9_000_000]), pick([0, 100_000]), pick([0, 10**7])
@@ -211,7 +211,7 @@ class SensibleBoard:
 
     def _wants(self, job: bytes) -> list[str]:
         """Who would lease a job: the honest trainer only where all that it would build on is right."""
-        return [TRAINER, TRAINER, CHEAT, RIVAL] if self.truth.right_chain(job) else [CHEAT, RIVAL]
+        return [TRAINER, CHEAT, RIVAL] if self.truth.right_chain(job) else [CHEAT, RIVAL]
 
     def board_lease(self) -> Call | None:
         """Where nobody holds the lease, or somebody late."""
@@ -248,7 +248,7 @@ class SensibleBoard:
             if self._open(known)
             and known.leaseholder != NOBODY
             and self.now <= known.lease_due
-            and (self.truth.right_chain(job) if known.leaseholder in HONEST else self.chance(0.3))
+            and (self.truth.right_chain(job) if known.leaseholder in HONEST else self.chance(0.5))
         )
 
     def post_of(self, job: bytes, known: Job) -> Call:
@@ -257,10 +257,12 @@ class SensibleBoard:
         first = board.next_segment(known)
         most = min(terms.max_segments, terms.segments - first)
         segments = range(first, first + self.random.choice([1, 1, most, self.random.randint(1, most)]))
-        honest = known.leaseholder in HONEST or self.chance(0.4)
-        trace = 0 if honest else self.random.randrange(len(self.truth.material.traces))
+        m, trace = self.truth.material, 0
+        if known.leaseholder not in HONEST and self.chance(0.7):
+            wrong = [t for t in range(len(m.traces)) if m.ends(t, segments) != m.ends(0, segments)]
+            trace = self.random.choice(wrong or [0])
         parent = known.chain[-1] if known.chain else job
-        states = tuple(self.truth.material.ends(trace, segments))
+        states = tuple(m.ends(trace, segments))
         return Call(known.leaseholder, "board", "post", (job, parent, states))
 
     # ---------------------------------------------------------------- ends of updates
@@ -330,6 +332,7 @@ class SensibleBoard:
             if self.now <= known.due
             and self.ghost.board.is_live(known.update)
             and self.truth.follows(known.update)
+            and (self.truth.wrong_segment(known.update) is None or self.chance(0.1))
         )
 
     def answer_of(self, demand: bytes, sender: str) -> Call | None:

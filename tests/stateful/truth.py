@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 from random import Random
+from typing import Final
 
 from protocol.errors import GavelError
 from protocol.numerics.accumulator import Accumulator
@@ -16,8 +17,12 @@ from tests.stateful.ghost_base import ZERO, Logged, height, sha
 from tests.stateful.ghost_court import GhostCourt
 from tests.stateful.ghost_program import Node
 from tests.stateful.ghost_records import Position
+from tests.stateful.ghost_terms import AMOUNTS
 from tests.stateful.ghost_verifier import FOLD, NODES_KIND, PAGE, STATES, STEPS_KIND, TENSOR, Context
 from tests.stateful.material import STRIDE, Material
+
+DEAREST: Final = 10**12
+"""Tokens; more nobody locks for one thing."""
 
 
 class UnknownError(Exception):
@@ -45,7 +50,7 @@ class Truth:
     # ---------------------------------------------------------------- updates
 
     def sound(self, job: bytes) -> bool:
-        """Whether a job is about the material: the honest follow no other (A-1)."""
+        """Whether a job is about the material and affordable: the honest follow no other (A-1)."""
         if job not in self._sound:
             m, terms = self.material, self.court.board.jobs[job].terms
             shape = (
@@ -62,7 +67,8 @@ class Truth:
             )
             roots = terms.program_root, terms.inputs_root, terms.genesis, terms.seed
             mine = m.program_root, m.inputs_root, m.right(0), m.example.seed
-            self._sound[job] = (shape, roots) == (m.numbers, mine)
+            dear = max(getattr(terms, name) for name in AMOUNTS) > DEAREST
+            self._sound[job] = (shape, roots) == (m.numbers, mine) and not dear
         return self._sound[job]
 
     def follows(self, update: bytes) -> bool:

@@ -61,8 +61,13 @@ class World:
         tape: the calls so far with their times, so that a world can be played again.
     """
 
-    def __init__(self, evm: FastEvm | None = None) -> None:
-        """Deploy all contracts, bind them, and give every party a purse that the board may take from."""
+    def __init__(self, evm: FastEvm | None = None, *, every: int = 1) -> None:
+        """Deploy all contracts, bind them, and give every party a purse that the board may take from.
+
+        Args:
+            every: views are compared after each so many calls; outcomes, events and reasons after every one.
+        """
+        self.every = every
         self.evm = evm or FastEvm(timestamp=START)
         token = self.evm.deploy("BondToken", 0, sender=DEPLOYER)
         board = self.evm.deploy("JobBoard", token.address, LEAST_GAS, sender=DEPLOYER)
@@ -134,6 +139,7 @@ class World:
             self.tally.succeeded[name] += 1
             self.tally.events.update(f"{event.contract}.{event.name}" for event in events)
             outcome = found
+        shown = shown and len(self.tape) % self.every == 0
         differing = self.views.touched(call) if shown else []
         if differing:
             raise DivergedError(self._story(call, "\n  ".join(differing)))
