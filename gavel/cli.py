@@ -25,6 +25,7 @@ from gavel.commands.status import status
 from gavel.commands.trainer import defend, submit, train, trainer
 from gavel.commands.verify import verify
 from gavel.commands.watcher import watch
+from gavel.overview import Overview
 from protocol.errors import GavelError, StorageError, UsageError
 
 INTERRUPTED: Final = 130
@@ -36,10 +37,14 @@ READER_LEFT: Final = 141
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Overview, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("gavel"))
 def cli() -> None:
-    """Optimistic fraud proofs for machine-learning training."""
+    """Optimistic fraud proofs for machine-learning training.
+
+    Begin with `gavel demo`, which needs nothing. `gavel COMMAND --help` says more of each. The exit
+    status is 0 when all is done; specs/errors.md lists the others.
+    """
 
 
 for command in (

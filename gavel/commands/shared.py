@@ -137,11 +137,15 @@ class Real(click.FloatRange):
 
 
 poll_option: Final = click.option(
-    "--poll", type=Real(min=0.05), default=5.0, show_default=True, help="Seconds between looks."
+    "--poll",
+    type=Real(min=0.05),
+    default=5.0,
+    show_default=True,
+    help="Seconds between two looks at the chain.",
 )
 
 once_option: Final = click.option(
-    "--once", is_flag=True, help="Stop as soon as there is nothing to send, instead of waiting for more."
+    "--once", is_flag=True, help="Stop as soon as there is nothing to do, instead of waiting for more."
 )
 
 folder_argument: Final = click.argument("folder", type=click.Path(path_type=Path))

@@ -24,7 +24,11 @@ stores_option: Final = click.option(
 )
 
 threads_option: Final = click.option(
-    "--threads", type=click.IntRange(1), default=1, show_default=True, help="For large nodes of a replay."
+    "--threads",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Threads for large operations of a replay.",
 )
 
 device_option: Final = click.option(

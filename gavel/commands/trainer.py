@@ -199,7 +199,10 @@ def train(
 @key_option
 @store_option
 @click.option(
-    "--segments", type=click.IntRange(1), default=None, help="At most so many; all that are stored."
+    "--segments",
+    type=click.IntRange(1),
+    default=None,
+    help="At most so many.  [default: all that are stored]",
 )
 @click.option("--release", is_flag=True, help="Give the lease back afterwards.")
 def submit(
@@ -289,7 +292,7 @@ def defend(
 
 @click.group()
 def trainer() -> None:
-    """Train, submit and defend in one process."""
+    """Train, post, defend and collect in one process; share its steps among several."""
 
 
 trainer.add_command(follow)
@@ -308,12 +311,14 @@ trainer.add_command(follow)
 @rendezvous_option
 @poll_option
 @log_option
-@click.option("--segments", type=click.IntRange(1), default=None, help="Post so many; all that are left.")
+@click.option(
+    "--segments", type=click.IntRange(1), default=None, help="Post so many.  [default: all that are left]"
+)
 @click.option(
     "--per-update",
     type=click.IntRange(1),
     default=None,
-    help="Segments in an update; as many as the job allows.",
+    help="Segments in an update.  [default: as many as the job allows]",
 )
 @metrics_option
 def run(

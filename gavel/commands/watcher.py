@@ -108,7 +108,13 @@ MOST_CONFIRMATIONS = 64
     "lets the account. Each costs a fee, which whoever shows the page gets; an update of which one is not "
     "shown falls.",
 )
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="For large nodes.")
+@click.option(
+    "--threads",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Threads for large operations of a replay.",
+)
 @click.option(
     "--measure/--no-measure",
     default=True,
@@ -168,10 +174,11 @@ def watch(
 ) -> None:
     """Replay every update of one or several jobs and dispute the wrong ones.
 
-    Each FOLDER is a job as `gavel job new` wrote it. Runs until it is interrupted. It keeps nothing that it
-    needs: start it again at any time. A line of level ERROR asks for an operator; with --once, the exit
-    status is 9 if there was one. Amounts are in the smallest unit. Limits (--max-...) hold back what begins
-    a dispute, a defence or a demand, never a move that a bond already locked depends on.
+    Each FOLDER is a job as `gavel job new` wrote it. Without --dry-run it needs a key whose account has
+    tokens: each dispute locks a bond. Runs until it is interrupted. It keeps nothing that it needs: start it
+    again at any time. A line of level ERROR asks for an operator; with --once, the exit status is 9 if there
+    was one. Amounts are in the smallest unit. Limits (--max-...) hold back what begins a dispute, a defence
+    or a demand, never a move that a bond already locked depends on.
     """
     from challenger.limits import Limits
     from challenger.pace import Machine
