@@ -1,4 +1,4 @@
-"""Sum folds: TwoSum with proof, then an integer superaccumulator that leaves nothing open (N-1, N-14).
+"""Sum folds: plain sums, TwoSum, then an integer superaccumulator that leaves nothing open (N-1, N-14).
 
 Sums of products go through tiles in binary64 first (products.py); here is what their certificate leaves open,
 and all other folds.
@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.commitments.canonical import Words
+from protocol.numerics.opcodes import Op
 from prover.engine.codegen_sums import SumKernels
 from prover.engine.layout import Layout, fold_layout, merge, split
+from prover.engine.plain_sums import plain_kernel
 from prover.engine.steps import PARALLEL_POINTS, TIER2, TIER3, Environment, Runtime, Step
 
 _LANES_FROM = 512
@@ -24,6 +26,9 @@ _FEW_TERMS = 64
 """Terms up to which outputs stand in vector lanes though their operands lie apart."""
 
 _ALL = np.empty(0, np.int64)
+
+_PLAIN = {bytes([0]): (0,), bytes([0, 0, Op.MUL]): (0, 0), bytes([0, 1, Op.MUL]): (0, 1)}
+"""Codes whose terms are numbers or products of two, and of which operands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +78,10 @@ class Nest:
         """K."""
         return int(np.prod(self.reduce, dtype=np.int64))
 
+    def picked(self, which: Sequence[int]) -> Nest:
+        """The nest with these operands."""
+        return Nest(out=self.out, reduce=self.reduce, operands=tuple(self.operands[q] for q in which))
+
     def part(self, start: int, stop: int) -> Nest:
         """The outputs with outermost index start to stop - 1."""
         return Nest(
@@ -116,13 +125,11 @@ class TwoSum:
             code.over_outputs(lanes) if _vectorises(nest.out, lanes) else code.over_points() if few else None
         )
 
-    def run(self, out: Words, arrays: Sequence[Words]) -> None:
-        """Write all outputs."""
+    def run(self, out: Words, arrays: Sequence[Words]) -> NDArray[np.int64]:
+        """Write all outputs; return the places of those that are not certified."""
         open_ = np.empty(self._size, np.int64)
         kernel = self._by_outputs or self._by_terms
-        count = kernel(out, *arrays, self._layout, _ALL, -1, open_)
-        if count:
-            self._settle(out, arrays, open_[:count])
+        return open_[: kernel(out, *arrays, self._layout, _ALL, -1, open_)]
 
     def resolve(self, out: Words, arrays: Sequence[Words], positions: NDArray[np.int64]) -> None:
         """Write the outputs at these positions."""
@@ -138,14 +145,22 @@ class TwoSum:
             found.append(open_[:count])
 
         self._runtime.each(work, len(parts))
-        for open_ in found:
-            if open_.size:
-                self._settle(out, arrays, open_)
+        self.settle(out, arrays, np.concatenate(found))
 
-    def _settle(self, out: Words, arrays: Sequence[Words], positions: NDArray[np.int64]) -> None:
+    def settle(self, out: Words, arrays: Sequence[Words], positions: NDArray[np.int64]) -> None:
+        """Write the outputs at these positions, if any, by the tier that leaves nothing open."""
+        if not positions.size:
+            return
         self._runtime.flags[self._node, TIER3] += positions.size
-        scratch = np.empty(self._scratch, np.float64)
-        self._code.exactly()(out, *arrays, self._layout, positions, positions.size, scratch)
+        exactly = self._code.exactly()
+        parts = split((positions.size,), self._runtime.threads)
+
+        def work(part: int) -> None:
+            start, stop = parts[part]
+            scratch = np.empty(self._scratch, np.float64)
+            exactly(out, *arrays, self._layout, positions[start:stop], stop - start, scratch)
+
+        self._runtime.each(work, len(parts))
 
 
 def _vectorises(loops: Sequence[int], strides: str) -> bool:
@@ -154,7 +169,7 @@ def _vectorises(loops: Sequence[int], strides: str) -> bool:
 
 
 class SumStep(Step):
-    """A sum fold by TwoSum."""
+    """A sum fold: numbers and products in plain binary64 where they lie side by side, else by TwoSum."""
 
     def __init__(self, *, target: int, nest: Nest, code: SumKernels, runtime: Runtime) -> None:
         self.target = self.node = target
@@ -162,14 +177,30 @@ class SumStep(Step):
         self._runtime, self._size = runtime, nest.size
         parallel = runtime.threads if nest.size * nest.terms >= PARALLEL_POINTS else 1
         self._parts = [(a, b, TwoSum(piece, code, target, runtime)) for a, b, piece in nest.parts(parallel)]
+        self._factors = _PLAIN.get(code.code, ())
+        self._layouts = [piece.picked(self._factors).layout() for _, _, piece in nest.parts(parallel)]
+        # The first part is the shortest: what suits it suits all.
+        self._plain = plain_kernel(self._layouts[0], len(self._factors)) if self._factors else None
 
     def run(self, environment: Environment) -> None:
         out = np.empty(self._size, np.uint32)
         arrays = [environment[place] for place in self.reads]
+        found = [_ALL] * len(self._parts)
 
         def work(part: int) -> None:
             start, stop, two_sum = self._parts[part]
-            two_sum.run(out[start:stop], arrays)
+            if self._plain is None:
+                found[part] = two_sum.run(out[start:stop], arrays)
+                return
+            open_ = np.empty(stop - start, np.int64)
+            numbers = [arrays[q].view(np.float32) for q in self._factors]
+            two = len(numbers) > 1
+            layout = self._layouts[part]
+            found[part] = open_[: self._plain(out[start:stop], numbers[0], numbers[-1], two, layout, open_)]
 
         self._runtime.each(work, len(self._parts))
+        for (start, stop, two_sum), open_ in zip(self._parts, found, strict=True):
+            if open_.size:
+                finish = two_sum.settle if self._plain is None else two_sum.resolve
+                finish(out[start:stop], arrays, open_)
         environment[self.target] = out

@@ -40,13 +40,13 @@ ROWS, LANES, GROUPS = _shape()
 COLUMNS: Final = GROUPS * LANES
 TILE: Final = ROWS * COLUMNS
 
-_I1, _I8, _I32, _I64 = (ir.IntType(bits) for bits in (1, 8, 32, 64))
-_DOUBLE = ir.DoubleType()
-_FLOAT = ir.FloatType()
-_DOUBLES = ir.VectorType(_DOUBLE, LANES)
-_FLOATS = ir.VectorType(_FLOAT, LANES)
+_I1, _I8, _I32, I64 = (ir.IntType(bits) for bits in (1, 8, 32, 64))
+DOUBLE = ir.DoubleType()
+FLOAT = ir.FloatType()
+DOUBLES = ir.VectorType(DOUBLE, LANES)
+_FLOATS = ir.VectorType(FLOAT, LANES)
 _BITS = ir.IntType(LANES)
-_ZEROS = ir.Constant(_DOUBLES, [0.0] * LANES)
+_ZEROS = ir.Constant(DOUBLES, [0.0] * LANES)
 _MAY_FUSE = ("contract",)
 _AHEAD_LEFT: Final = 16
 _AHEAD_RIGHT: Final = 8
@@ -56,7 +56,7 @@ _AHEAD_RIGHT: Final = 8
 _Terms = Callable[[Any, list[Any]], list[Any]]
 
 
-def _pointer(b: Any, address: Any, kind: Any) -> Any:
+def pointer(b: Any, address: Any, kind: Any) -> Any:
     return b.inttoptr(address, kind.as_pointer())
 
 
@@ -65,24 +65,24 @@ def _entry(b: Any, table: Any, at: Any) -> Any:
 
 
 def _splat(b: Any, number: Any) -> Any:
-    undefined = ir.Constant(_DOUBLES, ir.Undefined)
+    undefined = ir.Constant(DOUBLES, ir.Undefined)
     first = b.insert_element(undefined, number, _I32(0))
     lanes = ir.Constant(ir.VectorType(_I32, LANES), [0] * LANES)
     return b.shuffle_vector(first, undefined, lanes)
 
 
-def _over_terms(b: Any, count: Any, width: int, body: _Terms) -> list[Any]:
+def over_terms(b: Any, count: Any, width: int, body: _Terms) -> list[Any]:
     """Run body(term, vectors) -> vectors for count >= 1 terms, from zeros; return the last vectors."""
     before, loop, after = b.block, b.append_basic_block("terms"), b.append_basic_block("after")
     b.branch(loop)
     b.position_at_end(loop)
-    term = b.phi(_I64)
-    sums = [b.phi(_DOUBLES) for _ in range(width)]
-    term.add_incoming(_I64(0), before)
+    term = b.phi(I64)
+    sums = [b.phi(DOUBLES) for _ in range(width)]
+    term.add_incoming(I64(0), before)
     for phi in sums:
         phi.add_incoming(_ZEROS, before)
     new = body(term, sums)
-    following = b.add(term, _I64(1))
+    following = b.add(term, I64(1))
     term.add_incoming(following, b.block)
     for phi, value in zip(sums, new, strict=True):
         phi.add_incoming(value, b.block)
@@ -96,7 +96,7 @@ def _vector(b: Any, address: Any, at: Any, kind: Any) -> Any:
     return b.bitcast(b.gep(address, [at]), kind.as_pointer())
 
 
-def _prefetch(b: Any, address: Any) -> None:
+def prefetch(b: Any, address: Any) -> None:
     bytes_ = _I8.as_pointer()
     kind = ir.FunctionType(ir.VoidType(), [bytes_, _I32, _I32, _I32])
     known = b.module.globals.get("llvm.prefetch.p0")
@@ -104,22 +104,22 @@ def _prefetch(b: Any, address: Any) -> None:
     b.call(function, [b.bitcast(address, bytes_), _I32(0), _I32(3), _I32(1)])
 
 
-def _add_to(b: Any, target: Any, vectors: list[Any]) -> None:
+def add_to(b: Any, target: Any, vectors: list[Any]) -> None:
     for i, vector in enumerate(vectors):
-        place = _vector(b, target, _I64(i * LANES), _DOUBLES)
+        place = _vector(b, target, I64(i * LANES), DOUBLES)
         b.store(b.fadd(b.load(place, align=8), vector), place, align=8)
 
 
 def _put(b: Any, target: Any, vectors: list[Any]) -> None:
     for i, vector in enumerate(vectors):
-        b.store(vector, _vector(b, target, _I64(i * LANES), _DOUBLES), align=8)
+        b.store(vector, _vector(b, target, I64(i * LANES), DOUBLES), align=8)
 
 
 def _add_product(b: Any, x: Any, y: Any, total: Any) -> Any:
     return b.fadd(b.fmul(x, y, flags=_MAY_FUSE), total, flags=_MAY_FUSE)
 
 
-def _load_floats(b: Any, base: Any, offset: Any) -> Any:
+def load_floats(b: Any, base: Any, offset: Any) -> Any:
     return b.load(_vector(b, base, offset, _FLOATS), align=4)
 
 
@@ -144,28 +144,28 @@ def _packer(groups: int, *, side: bool) -> Any:
         _context: Any, _source: Any, _offsets: Any, _terms: Any, _count: Any, _out: Any, _squares: Any
     ) -> Any:
         def generate(context: Any, b: Any, _signature: Any, values: Any) -> Any:
-            source = _pointer(b, values[0], _FLOAT)
-            offsets, terms = (_pointer(b, value, _I64) for value in values[1:3])
-            out, squares = (_pointer(b, value, _DOUBLE) for value in values[4:6])
+            source = pointer(b, values[0], FLOAT)
+            offsets, terms = (pointer(b, value, I64) for value in values[1:3])
+            out, squares = (pointer(b, value, DOUBLE) for value in values[4:6])
             starts = range(0, groups * LANES, 1 if not side else LANES)
-            bases = [b.gep(source, [_entry(b, offsets, _I64(lane))]) for lane in starts]
+            bases = [b.gep(source, [_entry(b, offsets, I64(lane))]) for lane in starts]
 
             def body(term: Any, sums: list[Any]) -> list[Any]:
                 at = _entry(b, terms, term)
-                target = b.gep(out, [b.mul(term, _I64(groups * LANES))])
+                target = b.gep(out, [b.mul(term, I64(groups * LANES))])
                 new = []
                 for g in range(groups):
                     numbers = (
-                        _load_floats(b, bases[g], at)
+                        load_floats(b, bases[g], at)
                         if side
                         else _gather(b, bases[g * LANES : (g + 1) * LANES], at)
                     )
-                    wide = b.fpext(numbers, _DOUBLES)
-                    b.store(wide, _vector(b, target, _I64(g * LANES), _DOUBLES), align=8)
+                    wide = b.fpext(numbers, DOUBLES)
+                    b.store(wide, _vector(b, target, I64(g * LANES), DOUBLES), align=8)
                     new.append(_add_product(b, wide, wide, sums[g]))
                 return new
 
-            _add_to(b, squares, _over_terms(b, values[3], groups, body))
+            add_to(b, squares, over_terms(b, values[3], groups, body))
             return context.get_dummy_value()
 
         return types.void(*[types.intp] * 6), generate
@@ -193,22 +193,20 @@ def _multiplier(*, packed: bool) -> Any:
     ) -> Any:
         def generate(context: Any, b: Any, _signature: Any, values: Any) -> Any:
             a, row_table, terms, c = (
-                _pointer(b, value, kind)
-                for value, kind in zip(values[:4], (_DOUBLE, _I64, _I64, _DOUBLE), strict=True)
+                pointer(b, value, kind)
+                for value, kind in zip(values[:4], (DOUBLE, I64, I64, DOUBLE), strict=True)
             )
-            row_at = [] if packed else [b.gep(a, [_entry(b, row_table, _I64(i))]) for i in range(ROWS)]
+            row_at = [] if packed else [b.gep(a, [_entry(b, row_table, I64(i))]) for i in range(ROWS)]
 
             def body(term: Any, sums: list[Any]) -> list[Any]:
-                right = b.gep(c, [b.mul(term, _I64(COLUMNS))])
-                numbers = [
-                    b.load(_vector(b, right, _I64(g * LANES), _DOUBLES), align=8) for g in range(GROUPS)
-                ]
+                right = b.gep(c, [b.mul(term, I64(COLUMNS))])
+                numbers = [b.load(_vector(b, right, I64(g * LANES), DOUBLES), align=8) for g in range(GROUPS)]
                 for g in range(0, GROUPS, max(8 // LANES, 1)):
-                    _prefetch(b, b.gep(right, [_I64(_AHEAD_RIGHT * COLUMNS + g * LANES)]))
+                    prefetch(b, b.gep(right, [I64(_AHEAD_RIGHT * COLUMNS + g * LANES)]))
                 if packed:
-                    start = b.gep(a, [b.mul(term, _I64(ROWS))])
-                    _prefetch(b, b.gep(start, [_I64(_AHEAD_LEFT * ROWS)]))
-                    left = [b.gep(start, [_I64(i)]) for i in range(ROWS)]
+                    start = b.gep(a, [b.mul(term, I64(ROWS))])
+                    prefetch(b, b.gep(start, [I64(_AHEAD_LEFT * ROWS)]))
+                    left = [b.gep(start, [I64(i)]) for i in range(ROWS)]
                 else:
                     at = _entry(b, terms, term)
                     left = [b.gep(row, [at]) for row in row_at]
@@ -221,13 +219,13 @@ def _multiplier(*, packed: bool) -> Any:
                     ]
                 return new
 
-            products = _over_terms(b, values[4], TILE // LANES, body)
-            total = _pointer(b, values[5], _DOUBLE)
+            products = over_terms(b, values[4], TILE // LANES, body)
+            total = pointer(b, values[5], DOUBLE)
             with b.if_else(values[6]) as (fresh, used):
                 with fresh:
                     _put(b, total, products)
                 with used:
-                    _add_to(b, total, products)
+                    add_to(b, total, products)
             return context.get_dummy_value()
 
         return types.void(*[types.intp] * 6, types.boolean), generate
@@ -245,16 +243,16 @@ def square_rows(_context: Any, _left: Any, _rows: Any, _terms: Any, _count: Any,
 
     def generate(context: Any, b: Any, _signature: Any, values: Any) -> Any:
         a, row_table, terms = (
-            _pointer(b, value, kind) for value, kind in zip(values[:3], (_DOUBLE, _I64, _I64), strict=True)
+            pointer(b, value, kind) for value, kind in zip(values[:3], (DOUBLE, I64, I64), strict=True)
         )
-        row_at = [b.gep(a, [_entry(b, row_table, _I64(i))]) for i in range(ROWS)]
+        row_at = [b.gep(a, [_entry(b, row_table, I64(i))]) for i in range(ROWS)]
 
         def body(at: Any, sums: list[Any]) -> list[Any]:
             term = _entry(b, terms, at)
-            loads = [b.load(_vector(b, row, term, _DOUBLES), align=8) for row in row_at]
+            loads = [b.load(_vector(b, row, term, DOUBLES), align=8) for row in row_at]
             return [_add_product(b, x, x, s) for x, s in zip(loads, sums, strict=True)]
 
-        _add_to(b, _pointer(b, values[4], _DOUBLE), _over_terms(b, values[3], ROWS, body))
+        add_to(b, pointer(b, values[4], DOUBLE), over_terms(b, values[3], ROWS, body))
         return context.get_dummy_value()
 
     return types.void(*[types.intp] * 5), generate
@@ -262,15 +260,15 @@ def square_rows(_context: Any, _left: Any, _rows: Any, _terms: Any, _count: Any,
 
 def _lanes(b: Any, bits: Any, group: int) -> Any:
     """The bits of a group of columns, a lane each."""
-    own = b.trunc(b.lshr(bits, _I64(group * LANES)), _BITS)
+    own = b.trunc(b.lshr(bits, I64(group * LANES)), _BITS)
     return b.bitcast(own, ir.VectorType(_I1, LANES))
 
 
 def _bits(b: Any, groups: list[Any]) -> Any:
     """The lanes of all groups, a bit each."""
-    total = _I64(0)
+    total = I64(0)
     for g, lanes in enumerate(groups):
-        total = b.or_(total, b.shl(b.zext(b.bitcast(lanes, _BITS), _I64), _I64(g * LANES)))
+        total = b.or_(total, b.shl(b.zext(b.bitcast(lanes, _BITS), I64), I64(g * LANES)))
     return total
 
 
@@ -278,7 +276,7 @@ def _certify(b: Any, c: Any, e: Any, met: Any, out: Any) -> tuple[Any, Any]:
     """Write the words of a group; return per lane whether it is open, and if so whether its sum is zero."""
     low, high = (b.fptrunc(end, _FLOATS) for end in (b.fsub(c, e), b.fadd(c, e)))
     zeros = ir.Constant(_FLOATS, [0.0] * LANES)
-    infinite = ir.Constant(_DOUBLES, [float("inf")] * LANES)
+    infinite = ir.Constant(DOUBLES, [float("inf")] * LANES)
     open_ = b.fcmp_unordered("!=", low, high)
     zero = b.and_(open_, b.and_(b.fcmp_ordered("==", c, _ZEROS), b.fcmp_ordered("<", e, infinite)))
     empty = b.and_(zero, b.not_(met))
@@ -300,25 +298,25 @@ def certify_tile(
     """
 
     def generate(_context: Any, b: Any, _signature: Any, values: Any) -> Any:
-        sums, norms, scales = (_pointer(b, value, _DOUBLE) for value in values[:3])
+        sums, norms, scales = (pointer(b, value, DOUBLE) for value in values[:3])
         rows, columns, met, open_at, zero_at = (
-            _pointer(b, value, _I64) for value in (*values[3:5], *values[6:9])
+            pointer(b, value, I64) for value in (*values[3:5], *values[6:9])
         )
-        out = _pointer(b, values[5], _FLOAT)
-        norm = [b.load(_vector(b, norms, _I64(g * LANES), _DOUBLES), align=8) for g in range(GROUPS)]
-        starts = [b.gep(out, [_entry(b, columns, _I64(g * LANES))]) for g in range(GROUPS)]
-        any_open = _I64(0)
+        out = pointer(b, values[5], FLOAT)
+        norm = [b.load(_vector(b, norms, I64(g * LANES), DOUBLES), align=8) for g in range(GROUPS)]
+        starts = [b.gep(out, [_entry(b, columns, I64(g * LANES))]) for g in range(GROUPS)]
+        any_open = I64(0)
         for i in range(ROWS):
-            scale = _splat(b, b.load(b.gep(scales, [_I64(i)])))
-            row, bits = _entry(b, rows, _I64(i)), _entry(b, met, _I64(i))
+            scale = _splat(b, b.load(b.gep(scales, [I64(i)])))
+            row, bits = _entry(b, rows, I64(i)), _entry(b, met, I64(i))
             masks = []
             for g in range(GROUPS):
-                c = b.load(_vector(b, sums, _I64((i * GROUPS + g) * LANES), _DOUBLES), align=8)
+                c = b.load(_vector(b, sums, I64((i * GROUPS + g) * LANES), DOUBLES), align=8)
                 place = _vector(b, starts[g], row, _FLOATS)
                 masks.append(_certify(b, c, b.fmul(norm[g], scale), _lanes(b, bits, g), place))
             for target, groups in zip((open_at, zero_at), zip(*masks, strict=True), strict=True):
-                b.store(_bits(b, list(groups)), b.gep(target, [_I64(i)]))
+                b.store(_bits(b, list(groups)), b.gep(target, [I64(i)]))
             any_open = b.or_(any_open, _bits(b, [open_ for open_, _ in masks]))
-        return b.icmp_unsigned("!=", any_open, _I64(0))
+        return b.icmp_unsigned("!=", any_open, I64(0))
 
     return types.boolean(*[types.intp] * 9), generate
