@@ -14,7 +14,7 @@ from protocol.game import moves as m
 from protocol.game.ids import MOST_CANDIDATES, Kind
 from protocol.game.model import Model
 from protocol.game.openings import Openings
-from protocol.game.toy import Hooks
+from protocol.game.trace import Hooks
 from protocol.game.view import DisputeStatus, Turn, UpdateStatus
 from prover.defence import Defender, defend, freed
 from tests.support.game import (
@@ -336,7 +336,11 @@ def test_a_guard_locks_no_bond_below_a_bogus_candidate() -> None:
     assert final(at)
     folds = [p for p in at.model.positions(update=update) if p.kind == Kind.FOLD]
     assert folds
-    mine = [entry.move.position for entry in at.moves(m.Commit) if entry.sender == WATCHER]
+    mine = [
+        entry.move.position
+        for entry in at.moves(m.Commit)
+        if isinstance(entry.move, m.Commit) and entry.sender == WATCHER
+    ]
     assert mine
     assert not {fold.position for fold in folds} & set(mine)
 
