@@ -394,11 +394,15 @@ class ChainView:
         if update not in self._logged.of_update:
             return []
         ids = self._read("availability", "open_demands", update)
-        return sorted(map(self._demand, ids), key=lambda known: (known.due, known.demand))
+        return sorted(map(self.demand, ids), key=lambda known: (known.due, known.demand))
 
-    def _demand(self, demand: bytes) -> DemandInfo:
-        """All zero where it is over, or was never made."""
+    def demand(self, demand: bytes) -> DemandInfo:
+        """An open demand. Raises UsageError if it is over, or was never made."""
         known = self._read("availability", "demand_info", demand)
+        if not any(known["update"]):
+            raise UsageError(
+                f"the demand {demand.hex()} is over, or was never made; read the open ones again"
+            )
         names = ("update", "asker", "slot", "page", "due", "fee")
         return DemandInfo(demand=demand, **{name: known[name] for name in names})
 
@@ -414,7 +418,8 @@ class ChainView:
     def fees(self, asker: bytes) -> Fees:
         """What an account, 20 bytes, has paid for demands, and what has become of it (Y-3 to Y-6)."""
         waiting, spent, returned = self._logged.fees(asker)
-        locked = sum(fee for demand, fee in waiting.items() if any(self._demand(demand).update))
+        held = {d: any(self._read("availability", "demand_info", d)["update"]) for d in waiting}
+        locked = sum(fee for demand, fee in waiting.items() if held[demand])
         return Fees(locked=locked, spent=spent, returned=returned)
 
     def defence_bonds(self, poster: bytes) -> Sequence[bytes]:
