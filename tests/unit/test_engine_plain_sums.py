@@ -70,7 +70,9 @@ def test_most_sums_of_ordinary_numbers_are_certified() -> None:
     assert executor.flags[0, TIER2] <= 2
 
 
-@pytest.mark.parametrize("node", [channels(1, 2 * WIDTH, WIDTH, "numbers"), columns(1, 32, 70, "numbers")])
+@pytest.mark.parametrize(
+    "node", [channels(1, 2 * WIDTH, 2 * WIDTH, "numbers"), columns(1, 32, 70, "numbers")]
+)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_sums_near_ties_go_on_to_exact_tiers_once_each(
     node: Node, threads: int, monkeypatch: pytest.MonkeyPatch
