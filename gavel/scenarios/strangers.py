@@ -169,7 +169,7 @@ def opening(update: UpdateInfo, segment: int, salt: bytes, geometry: Geometry) -
 
 
 class Reserver(Agent):
-    """Reserves again and again, opens nothing, and takes its bonds back."""
+    """Reserves several times, opens nothing, and takes its bonds back."""
 
     def __init__(self, *, number: int, **agent: Any) -> None:
         """Bind as `Agent` does.
@@ -182,7 +182,7 @@ class Reserver(Agent):
         self._left = number
 
     def step(self) -> list[Move]:
-        """Reserve once more for every update that is posted, or cancel what is too late to be opened."""
+        """Reserve all at once when something is posted; cancel what is too late to be opened."""
         self.view.refresh()
         job = self._folder.job
         moves: list[Move] = []
