@@ -10,6 +10,7 @@ from random import Random
 import pytest
 
 from tests.stateful import rules
+from tests.stateful import world as world_module
 from tests.stateful.calls import CHEAT, REQUESTER, TRAINER, WATCHER, Call
 from tests.stateful.driver import Driver
 from tests.stateful.ghost_base import Refused
@@ -188,3 +189,9 @@ def test_a_final_update_that_is_gone_is_noticed() -> None:
     next(iter(driver.world.ghost.board.jobs.values())).recorded = 99
     with pytest.raises(rules.BrokenRuleError, match="U-2"):
         rules.recorded_stays(driver.world, driver.truth)
+
+
+def test_events_in_another_order_than_the_specified_one_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world_module, "FOLLOWS", (("board.JobOpened", "token.Transfer"),))
+    with pytest.raises(DivergedError, match="does not follow"):
+        played()

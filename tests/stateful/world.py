@@ -23,6 +23,16 @@ CONTRACTS: Final = {
     "availability": "Availability",
 }
 
+FOLLOWS: Final = (
+    ("board.LeaseEnded", "board.Leased"),
+    ("court.Reserved", "court.Opened"),
+    ("court.Opened", "court.Demanded"),
+    ("court.CandidateFell", "board.BondLost"),
+    ("court.DisputeLost", "board.BondLost"),
+    ("court.UpdateFell", "board.Fallen"),
+)
+"""Which event comes first where both are logged (events.md); other orders are left open."""
+
 
 class DivergedError(AssertionError):
     """Ghost and contracts disagree: one of them breaks the specification, or that is not clear."""
@@ -190,6 +200,10 @@ class World:
                 extra.append(event)
         if left or extra:
             raise DivergedError(self._story(call, f"events: only spec {left}\n  only contract {extra}"))
+        names = [f"{event.contract}.{event.name}" for event in found]
+        for first, then in FOLLOWS:
+            if first in names and then in names and names.index(then) < names.index(first):
+                raise DivergedError(self._story(call, f"events: {then} does not follow {first}"))
 
     def _story(self, call: Call, what: str) -> str:
         shown = ", ".join(arg.hex() if isinstance(arg, bytes) else str(arg) for arg in call.args)
