@@ -2,10 +2,10 @@
 
     python -m benchmarks.dispute_cost [--json FILE] [--capture N]
 
-Each dispute goes from a direct opening to `settle`, on the contracts as deployed, on py-evm, down to one range of
-the longest sum of products of a training step. All gas is measured, but for pages of other sizes than 64
-words, which the contracts do not have: there the heights of the trees are measured, the bytes of the pages
-computed. The geometry of the first rows is that of a captured program, of the others computed
+Each dispute goes from a direct opening to `settle`, on the contracts as deployed, on py-evm, down to one
+range of the longest sum of products of a training step. All gas is measured, but for pages of other sizes
+than 64 words, which the contracts do not have: there the heights of the trees are measured, the bytes of
+the pages computed. The geometry of the first rows is that of a captured program, of the others computed
 (benchmarks/model_sizes.py).
 
 Gas is counted with calldata at 16 and at 40 gas a byte that is not zero, a quarter of it for one that is;

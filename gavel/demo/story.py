@@ -310,7 +310,7 @@ class Story:
         moment = next_moment(
             view,
             challengers=[self._contracts[WATCHER].account],
-            opening=self._job.job.clocks.opening,
+            clocks=self._job.job.clocks,
         )
         if moment is not None:
             self._move_clock(moment + 1)

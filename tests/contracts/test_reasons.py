@@ -14,7 +14,9 @@ from protocol.errors import RefusedError
 from protocol.game.reasons import REASONS, explained, table
 
 ROOT = CONTRACTS.parent
-REASON = re.compile(r'"((?:board|court|verifier|availability|merkle|accumulator|functions|scalar|erc20): [^"]+)"')
+REASON = re.compile(
+    r'"((?:board|court|verifier|availability|merkle|accumulator|functions|scalar|erc20): [^"]+)"'
+)
 LISTS = {"reasons_availability.py", "reasons_board.py", "reasons_court.py", "reasons_proofs.py"}
 TOKENS = "erc20: "
 NEVER_MET = {"board: update exists"}

@@ -12,7 +12,12 @@ from protocol.chain.artifacts import compile_contract
 from tests.support.emitters import emitters
 
 DOCUMENT = Path(__file__).parents[2] / "specs" / "events.md"
-HEADINGS = {"JobBoard": "JobBoard", "Availability": "Availability", "Court": "Court", "BondToken": "Bond token"}
+HEADINGS = {
+    "JobBoard": "JobBoard",
+    "Availability": "Availability",
+    "Court": "Court",
+    "BondToken": "Bond token",
+}
 OURS = ("JobBoard", "Availability", "Court")
 
 
