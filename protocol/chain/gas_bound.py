@@ -12,8 +12,8 @@ from protocol.files import read_file
 
 SNAPSHOT: Final = CONTRACTS / "snapshots" / "gas.txt"
 
-LONGEST_DISPUTE: Final = 23
-"""Transactions of the longest dispute of the preset ``full`` (D-18, benchmarks/results/dispute_cost.json)."""
+LONGEST_DISPUTE: Final = 21
+"""Transactions of the longest dispute of the preset ``full`` with its reservation (D-18)."""
 
 DEAREST_PROOF: Final = 8_000_000
 """Gas that no proof exceeds (P-12)."""

@@ -64,6 +64,7 @@ def test_presets_schedule_at_least_what_the_snapshot_says(name: str) -> None:
 def test_the_longest_dispute_is_that_of_the_benchmark() -> None:
     tables = json.loads(RESULTS.read_text())["tables"]
     rows = tables["model size, with the choices of the preset full"]
-    assert max(row["transactions"] for row in rows) <= LONGEST_DISPUTE
+    # these are opened directly: one transaction less than with a reservation
+    assert max(row["transactions"] for row in rows) + 1 == LONGEST_DISPUTE
     # whole disputes as measured, both sides together at 40 gas a byte, need less than one side schedules
     assert max(row["at_40"] for row in rows) < least_scheduled_gas()
