@@ -192,6 +192,6 @@ def test_a_final_update_that_is_gone_is_noticed() -> None:
 
 
 def test_events_in_another_order_than_the_specified_one_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(world_module, "FOLLOWS", (("board.JobOpened", "token.Transfer"),))
+    monkeypatch.setattr(world_module, "FOLLOWS", (("court.Demanded", "court.Opened"),))
     with pytest.raises(DivergedError, match="does not follow"):
         played()
