@@ -318,6 +318,8 @@ class SensibleBoard:
             ):
                 continue
             asker = self.random.choice(HOSTILE) if terms.auditor == ANYBODY else terms.auditor
+            if asker in HONEST:  # a demand that is answered is paid for
+                continue
             place = self.random.randrange(terms.n_slots), self.random.randrange(1 << terms.tensor_height)
             found.append(Call(asker, "availability", "demand", (update, *place)))
         return self.some(iter(found))
