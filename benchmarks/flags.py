@@ -5,8 +5,9 @@
 
 Three classes of nodes have certificates. *Products* go through binary64 tiles (tier 1); what their bound
 leaves open goes to TwoSum (tier 2), and what that leaves open to the integer accumulator (tier 3). Other
-*sums* begin with TwoSum. *Functions* such as exp leave what is near a rounding boundary to the reference. The
-models are those of benchmarks.golden, over as many steps; the worst job is benchmarks/zoo/hostile.py.
+*sums* begin with TwoSum, long ones with plain binary64. *Functions* such as exp leave what is near a rounding
+boundary to the reference. The models are those of benchmarks.golden, over as many steps; the worst job is
+benchmarks/zoo/hostile.py.
 """
 
 from __future__ import annotations
