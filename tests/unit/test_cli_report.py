@@ -109,17 +109,17 @@ def test_amounts_in_json_keep_every_digit() -> None:
     assert data["dispute"]["transactions"] == 2
 
 
-def test_a_dispute_runs_from_reserving_to_settling() -> None:
+def test_a_dispute_runs_from_opening_to_settling() -> None:
     def sent(tag: str, block: int) -> SentTransaction:
         return SentTransaction(tag=tag, tx_hash=bytes(32), gas=1, block=block, calldata=4)
 
     clients = {
-        "watcher": [sent("approve", 1), sent("reserve", 2), sent("settle", 5), sent("withdraw", 7)],
+        "watcher": [sent("approve", 1), sent("open", 2), sent("settle", 5), sent("withdraw", 7)],
         "trainer": [sent("commit", 3), sent("reclaim", 6)],
     }
     found = dispute_transactions(transactions(clients))
     assert [(tx.who, tx.what) for tx in found] == [
-        ("watcher", "reserve"),
+        ("watcher", "open"),
         ("trainer", "commit"),
         ("watcher", "settle"),
     ]
