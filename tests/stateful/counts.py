@@ -33,19 +33,50 @@ WITHIN: Final = {
 }
 """By which events it is seen that such a function was called by its contract."""
 
+_DEPLOYING: Final = "a deployment is refused: tests/contracts/test_refusals_named.py, test_reasons.py"
+_COURT_ALONE: Final = "the court alone asks, and checks the same before"
+_MODULE: Final = (
+    "a module's own check, behind one of each contract that uses it: tests/differential/test_merkle.py"
+)
+_VIEWS: Final = (
+    "only views can be asked so: tests/differential/test_verifier_views.py, test_numerics_vyper.py"
+)
+_TOKEN: Final = (
+    "the bond token moves what it says, or gives a reason of its own: tests/contracts/test_board.py"
+)
+
 ELSEWHERE: Final = {
-    "board: no token": "deployment",
-    "board: no court": "deployment",
-    "court: no board or no verifier": "deployment",
-    "verifier: no court": "deployment, and `prove` for a court that is none",
-    "functions: no contract": "deployment",
-    "court: too many disputes": "2^26 - 1 disputes of one update",
-    "scalar: no such function": "views and the verifier's own calls",
-    "scalar: not a word": "views and the verifier's own calls",
-    "verifier: number too large": "views",
-    "accumulator: length": "views",
+    "board: no token": _DEPLOYING,
+    "board: is bound": "the deployer binds once: tests/contracts/test_board.py",
+    "board: no court": _DEPLOYING,
+    "board: update exists": "ids hash the parent and the number of falls, so none comes twice",
+    "board: update is not live": _COURT_ALONE,
+    "board: final": _COURT_ALONE,
+    "board: token transfer failed": _TOKEN,
+    "board: token moved another amount": _TOKEN,
+    "erc20: transfer from the zero address": "nobody holds the key of the zero address",
+    "erc20: approve from the zero address": "nobody holds the key of the zero address",
+    "court: too many disputes": "takes 67 million disputes of one update",
+    "court: no place left": "takes 1,023 candidates: tests/stateful/test_corners.py",
+    "court: no such node": "the nodes of the program fill their tree: tests/contracts/test_court_moves.py",
+    "court: no board or no verifier": _DEPLOYING,
+    "availability: no place left": "takes 128 demands: tests/stateful/test_corners.py",
+    "verifier: cursor kind": "the court hands out proofs at last levels alone",
+    "verifier: encoding": "encoders of the ABI make none: tests/contracts/test_refusals_named.py",
+    "verifier: page": "few mutations hit it: tests/differential/test_verifier_refusals.py",
+    "verifier: page tag": "one byte of a witness: tests/differential/test_verifier_refusals.py",
+    "verifier: accumulator length": _VIEWS,
+    "verifier: number too large": _VIEWS,
+    "merkle: index outside the tree": _MODULE,
+    "merkle: height above 64": _MODULE,
+    "merkle: children not a power of two": _MODULE,
+    "merkle: more than 1024 children": _MODULE,
+    "accumulator: length": _MODULE,
+    "functions: no contract": _DEPLOYING,
+    "scalar: no such function": _VIEWS,
+    "scalar: not a word": _VIEWS,
 }
-"""Reasons that no call of the machine can meet, and where they are tested or why not."""
+"""Reasons that the machine's calls need not meet, and why, or where they are tested."""
 
 
 def weak(tally: Tally, functions: list[str]) -> dict[str, float]:

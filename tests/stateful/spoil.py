@@ -7,7 +7,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from tests.stateful.calls import EVERYBODY, HOSTILE, Call
+from tests.stateful.calls import EVERYBODY, HONEST, HOSTILE, Call
 from tests.stateful.ghost_base import NOBODY
 from tests.stateful.ghost_terms import AMOUNTS, CLOCKS, GEOMETRY, TERMS, packed, unpacked
 from tests.stateful.world import World
@@ -25,13 +25,14 @@ class Spoiler:
     def spoiled(self, call: Call) -> Call:
         """The call by somebody else, or with another argument, or with coins; never by the honest."""
         kind = self.random.random()
-        sender = call.sender if call.sender in (*HOSTILE,) else self.random.choice(HOSTILE)
+        sender = call.sender if call.sender not in HONEST else self.random.choice(HOSTILE)
         if kind < 0.2 or not call.args:
             made = replace(call, sender=self.random.choice(HOSTILE))
         elif kind < 0.23:
             made = replace(call, sender=sender, value=1)
         else:
-            place = self.random.randrange(len(call.args))
+            long = [i for i, arg in enumerate(call.args) if isinstance(arg, bytes) and len(arg) > 32]
+            place = self.random.choice([self.random.randrange(len(call.args)), *long])
             args = list(call.args)
             args[place] = self.other(args[place])
             made = replace(call, sender=sender, args=tuple(args))
