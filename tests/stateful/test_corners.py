@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from tests.stateful.calls import CHEAT, REQUESTER, RIVAL, STRANGER, TRAINER, WATCHER, Call
+from tests.stateful.calls import CHEAT, PURSE, REQUESTER, RIVAL, STRANGER, TRAINER, WATCHER, Call
 from tests.stateful.driver import Driver
 from tests.stateful.ghost_availability import MOST_OPEN
 from tests.stateful.ghost_base import Refused
@@ -121,6 +121,14 @@ def test_a_chain_longer_than_the_board_looks_over_becomes_final_in_parts() -> No
     assert reason(world.call(Call(CHEAT, "board", "claim", (updates[69],)))) is None
     assert world.ghost.board.jobs[job].recorded == 70
     world.compare()
+
+
+def test_nobody_burns_more_than_it_has() -> None:
+    world = World()
+    assert (
+        reason(world.call(Call(CHEAT, "token", "burn", (PURSE + 1,)))) == "erc20: burn amount exceeds balance"
+    )
+    assert reason(world.call(Call(CHEAT, "token", "burn", (PURSE,)))) is None
 
 
 LAST = [
