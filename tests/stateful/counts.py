@@ -56,7 +56,7 @@ ELSEWHERE: Final = {
     "board: token moved another amount": _TOKEN,
     "erc20: transfer from the zero address": "nobody holds the key of the zero address",
     "erc20: approve from the zero address": "nobody holds the key of the zero address",
-    "erc20: burn amount exceeds balance": "a purse is larger than what is burned: tests/stateful/test_corners.py",
+    "erc20: burn amount exceeds balance": "purses are large: tests/stateful/test_corners.py",
     "court: too many disputes": "takes 67 million disputes of one update",
     "court: no place left": "takes 1,023 candidates: tests/stateful/test_corners.py",
     "court: no such node": "the nodes of the program fill their tree: tests/contracts/test_court_moves.py",
