@@ -153,8 +153,7 @@ class Sampler(Agent):
             block = self.view.posted_in(update.update) + BEACON_DELAY
             if self.view.block < block:
                 return []
-            beacon, _ = self._contracts.client.block(block)
-            places = choose(beacon, update.update, self._pages, self._number)
+            places = choose(self._beacon(block), update.update, self._pages, self._number)
             self._chosen[update.update] = places
             found = detection(0.01, len(places))
             self._log(
@@ -165,6 +164,10 @@ class Sampler(Agent):
                 pages=len(places),
             )
         return self._chosen[update.update]
+
+    def _beacon(self, block: int) -> bytes:
+        """The hash of a block (Y-11), 32 bytes."""
+        return self._contracts.client.block(block)[0]
 
     def send(self, move: Move) -> bool:
         """Send a move as an agent does, unless it is held back (A-30): then it is said."""
