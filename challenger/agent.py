@@ -124,6 +124,10 @@ class Watcher(Agent):
         """By update id the first wrong segment (absolute), None for a right one; none while it is unknown."""
         return self._replay.differences
 
+    def confirms(self, update: UpdateInfo) -> bool:
+        """Whether the replay has compared an update and found it right."""
+        return self.differences.get(update.update, 0) is None
+
     @property
     def behind(self) -> int:
         """Segments to replay until every update has been compared, as of the last look."""
@@ -256,7 +260,7 @@ class Watcher(Agent):
     def idle(self) -> bool:
         """Whether, as of the last step, every update is right and no own dispute is open."""
         pending = [u for u in self.view.chain(self.job_id) if u.status == UpdateStatus.PENDING]
-        return not self._open() and all(self.differences.get(u.update, 0) is None for u in pending)
+        return not self._open() and all(self.confirms(u) for u in pending)
 
     # ---------------------------------------------------------------- telling
 

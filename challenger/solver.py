@@ -50,7 +50,7 @@ from protocol.game.view import (
     UpdateInfo,
     UpdateStatus,
 )
-from protocol.job import Job
+from protocol.job import Geometry, Job
 from protocol.program import witness
 from protocol.program.address import extent, range_length
 
@@ -139,7 +139,7 @@ def _accuse(view: CourtView, me: Challenger, mine: Sequence[DisputeInfo]) -> Ite
     """Reserve and open, or open directly, against the first wrong update of the chain; take unused
     reservations back (A-1).
     """
-    job_id, opening = me.job.job_id, me.job.clocks.opening
+    job_id, period = me.job.job_id, me.job.clocks.opening
     reservations = {r.digest: r for r in view.reservations(me.address) if r.job == job_id}
     wrong = _first_wrong(view, me)
     if wrong is not None:
@@ -153,12 +153,12 @@ def _accuse(view: CourtView, me: Challenger, mine: Sequence[DisputeInfo]) -> Ite
         running = [d for d in mine if d.update == update.update and d.status == DisputeStatus.OPEN]
         accused = any(me.playable(dispute) for dispute in running)
         if known is None and not accused and losses <= RETRIES and view.now() <= update.deadline:
-            opened = _open(me, update, segment, salt)
+            opened = opening(update, segment, salt, me.job.geometry)
             yield opened if me.direct else Reserve(job=job_id, digest=digest)
-        elif known is not None and not known.opened and view.now() <= known.time + opening:
-            yield _open(me, update, segment, salt)
+        elif known is not None and not known.opened and view.now() <= known.time + period:
+            yield opening(update, segment, salt, me.job.geometry)
     for reservation in reservations.values():
-        if _expired(view, reservation, opening):
+        if _expired(view, reservation, period):
             yield CancelReservation(digest=reservation.digest)
 
 
@@ -167,8 +167,8 @@ def _losses(mine: Sequence[DisputeInfo], update: bytes, segment: int) -> int:
     return sum((d.update, d.segment, d.status) == (update, segment, DisputeStatus.LOST) for d in mine)
 
 
-def _expired(view: CourtView, reservation: ReservationInfo, opening: int) -> bool:
-    return not reservation.opened and view.now() > reservation.time + opening
+def _expired(view: CourtView, reservation: ReservationInfo, period: int) -> bool:
+    return not reservation.opened and view.now() > reservation.time + period
 
 
 def _first_wrong(view: CourtView, me: Challenger) -> tuple[UpdateInfo, int] | None:
@@ -182,8 +182,9 @@ def _first_wrong(view: CourtView, me: Challenger) -> tuple[UpdateInfo, int] | No
     return None
 
 
-def _open(me: Challenger, update: UpdateInfo, segment: int, salt: bytes) -> Open:
-    history = Tree([update.first_state, *update.states], me.job.geometry.history_height)
+def opening(update: UpdateInfo, segment: int, salt: bytes, geometry: Geometry) -> Open:
+    """Return what opens a dispute of a segment of an update (D-2)."""
+    history = Tree([update.first_state, *update.states], geometry.history_height)
     place = segment - update.first_segment
     return Open(
         update=update.update,

@@ -43,7 +43,7 @@ def guards_of(
         contracts=contracts,
         folder=folder,
         openings=watcher.openings,
-        confirms=lambda update: watcher.differences.get(update.update, 0) is None,
+        confirms=watcher.confirms,
         log=log,
         view=watcher.view,
         dry_run=dry_run,

@@ -64,7 +64,7 @@ def pages_of_watcher(
         )
 
     def held(update: UpdateInfo) -> Sequence[Words] | None:
-        if watcher.differences.get(update.update, 0) is not None:
+        if not watcher.confirms(update):
             return None
         return watcher.openings.trace.state_words(_last_step(folder, update))
 

@@ -15,9 +15,9 @@ from typing import Final
 from protocol.commitments.tree import Tree
 from protocol.game.ids import MOST_CANDIDATES, Kind, candidate_id
 from protocol.game.isolation import Report, isolated, raise_trouble
-from protocol.game.moves import Commit, Free, Move, Reveal, RevealPage, Timeout
+from protocol.game.moves import Free, Move, Reveal, RevealPage, Timeout
 from protocol.game.openings import Openings
-from protocol.game.proofs import Site, cursor_tree, position_tree, site
+from protocol.game.proofs import Site, commitment, cursor_tree, position_tree, site
 from protocol.game.view import (
     BranchInfo,
     CandidateInfo,
@@ -172,21 +172,11 @@ def _commit(
         if _can_wait(view, me, here, len(posted)) or held(view, me) + len(bonded) >= me.bonds:
             return
         bonded.add(here.position)
-    geometry = me.job.geometry
-    levels = geometry.levels(tree.height)
-    below = tree.height - levels
-    last = {Kind.STEPS: geometry.steps_of(here.segment), Kind.NODES: geometry.n_nodes, Kind.FOLD: here.ranges}
     accumulator = b""
     if here.kind == Kind.FOLD:
         step = site(view, me.job, view.candidate(here.parent)).step
         accumulator = me.openings.trace.accumulators(step, here.a, here.b)[-1].to_bytes()
-    yield Commit(
-        position=here.position,
-        children=tuple(tree.children(tree.height, 0, levels)),
-        first_path=() if here.kind == Kind.NODES else tuple(tree.path_between(0, 0, below)),
-        last_path=tuple(tree.path_between(0, last[here.kind], below)),
-        accumulator=accumulator,
-    )
+    yield commitment(here, tree, me.job.geometry, accumulator=accumulator)
 
 
 def _can_wait(view: CourtView, me: Defender, here: PositionInfo, posted: int) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
+from challenger.solver import opening
 from gavel.jobs import make_executor
 from gavel.scenarios.conduct import garbage
 from gavel.scenarios.stage import Stage
@@ -18,8 +19,9 @@ from protocol.errors import MismatchError
 from protocol.game.ids import Kind
 from protocol.game.moves import CancelReservation, Close, Commit, Free, Move, Open, Reserve, Withdraw
 from protocol.game.openings import Openings
+from protocol.game.proofs import commitment, last_leaf
 from protocol.game.trace import HONEST, Hooks
-from protocol.game.view import DisputeStatus, PositionInfo, UpdateInfo, UpdateStatus
+from protocol.game.view import DisputeStatus, PositionInfo, UpdateStatus
 from protocol.job import Geometry
 from prover.engine.trace import trace_of_job
 from prover.guard import Guard
@@ -97,20 +99,11 @@ def nothing_at(here: PositionInfo, geometry: Geometry, number: int) -> Commit:
         number: each gives another root.
     """
     steps = here.kind == Kind.STEPS
-    end = geometry.steps_of(here.segment) if steps else geometry.n_nodes
     height = geometry.steps_height if steps else geometry.nodes_height
-    leaves = [garbage(number.to_bytes(4) + leaf.to_bytes(4)) for leaf in range(end)]
+    leaves = [garbage(number.to_bytes(4) + leaf.to_bytes(4)) for leaf in range(last_leaf(here, geometry))]
     if steps:
         leaves[0] = here.first
-    tree = Tree([*leaves, here.last], height)
-    levels = geometry.levels(height)
-    return Commit(
-        position=here.position,
-        children=tuple(tree.children(height, 0, levels)),
-        first_path=tuple(tree.path_between(0, 0, height - levels)) if steps else (),
-        last_path=tuple(tree.path_between(0, end, height - levels)),
-        accumulator=b"",
-    )
+    return commitment(here, Tree([*leaves, here.last], height), geometry)
 
 
 class Spammer(Agent):
@@ -151,21 +144,6 @@ class Spammer(Agent):
             gone = self.view.update(dispute.update).status in (UpdateStatus.FALLEN, UpdateStatus.VOID)
             if gone and dispute.status == DisputeStatus.OPEN:
                 yield Close(dispute=dispute.dispute)
-
-
-def opening(update: UpdateInfo, segment: int, salt: bytes, geometry: Geometry) -> Open:
-    """What opens a dispute of a segment of an update, without a reservation (D-2)."""
-    history = Tree([update.first_state, *update.states], geometry.history_height)
-    place = segment - update.first_segment
-    return Open(
-        update=update.update,
-        segment=segment,
-        salt=salt,
-        first=history.node(0, place),
-        first_path=tuple(history.path(place)),
-        last=history.node(0, place + 1),
-        last_path=tuple(history.path(place + 1)),
-    )
 
 
 class Reserver(Agent):

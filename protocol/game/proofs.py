@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from protocol.commitments.tree import ZERO, Tree
 from protocol.errors import MismatchError
 from protocol.game.ids import Kind
+from protocol.game.moves import Commit
 from protocol.game.openings import Committed, Openings, path_in_list
 from protocol.game.view import CandidateInfo, CourtView, Cursor, PositionInfo
-from protocol.job import Job
+from protocol.job import Geometry, Job
 from protocol.numerics.accumulator import Accumulator
 from protocol.program.descriptor import Source
 from protocol.program.leaf import ProofContext
@@ -58,6 +59,32 @@ def position_tree(openings: Openings, here: PositionInfo, step: int) -> Tree:
     if here.kind == Kind.NODES:
         return openings.nodes_tree(step)
     return openings.fold_tree(step, here.a, here.b)
+
+
+def last_leaf(here: PositionInfo, geometry: Geometry) -> int:
+    """Return the leaf of a candidate's tree that holds the end of its position (P-13)."""
+    return {
+        Kind.STEPS: geometry.steps_of(here.segment),
+        Kind.NODES: geometry.n_nodes,
+        Kind.FOLD: here.ranges,
+    }[here.kind]
+
+
+def commitment(here: PositionInfo, tree: Tree, geometry: Geometry, *, accumulator: bytes = b"") -> Commit:
+    """Return the move that commits a tree at a position, with its first list and its end points (D-5).
+
+    Args:
+        accumulator: FOLD: that of the whole fold, 97 bytes.
+    """
+    levels = geometry.levels(tree.height)
+    below = tree.height - levels
+    return Commit(
+        position=here.position,
+        children=tuple(tree.children(tree.height, 0, levels)),
+        first_path=() if here.kind == Kind.NODES else tuple(tree.path_between(0, 0, below)),
+        last_path=tuple(tree.path_between(0, last_leaf(here, geometry), below)),
+        accumulator=accumulator,
+    )
 
 
 def cursor_tree(openings: Openings, place: Site, cursor: Cursor) -> Tree:

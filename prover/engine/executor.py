@@ -90,7 +90,7 @@ class Executor:
                 "every input of the program, the link table first, and at least one thread"
             )
         check_subnormals()
-        pool = ThreadPoolExecutor(threads, initializer=check_subnormals) if threads > 1 else None
+        pool = ThreadPoolExecutor(threads - 1, initializer=check_subnormals) if threads > 1 else None
         self.program = program
         self.tensor_height = tensor_height
         self.inputs = [_ready(words) for words in inputs]

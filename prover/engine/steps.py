@@ -6,9 +6,10 @@ are made once per program (lowering.py).
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -40,7 +41,7 @@ class Runtime:
 
     Attributes:
         threads: how many threads may work on one step.
-        pool: for ``threads`` above 1.
+        pool: of ``threads`` - 1, where those are several: who calls is one more.
         flags: int64[nodes, 3], elements by tier since the executor was made.
         device: on which torch multiplies (device.py); None for tiles on the processor.
     """
@@ -64,12 +65,22 @@ class Runtime:
         return self._scratch[part][:size]
 
     def each(self, work: Callable[[int], None], count: int) -> None:
-        """Run work(0) ... work(count - 1), on the pool if there are several."""
-        if count == 1 or self.pool is None:
-            for part in range(count):
+        """Run work(0) ... work(count - 1) here, and on the pool if there are several."""
+        parts = itertools.count()
+
+        def take() -> None:
+            while (part := next(parts)) < count:
                 work(part)
-        else:
-            list(self.pool.map(work, range(count)))
+
+        others = [self.pool.submit(take) for _ in range(min(self.threads, count) - 1)] if self.pool else []
+        try:
+            take()
+        finally:
+            # Who has not begun by now would find nothing left to do.
+            begun = [other for other in others if not other.cancel()]
+            wait(begun)
+        for other in begun:
+            other.result()
 
 
 class Step(ABC):

@@ -13,7 +13,7 @@ from protocol.game import moves as m
 from protocol.game.ids import Kind
 from protocol.game.model import Model
 from protocol.game.openings import Openings
-from protocol.game.proofs import position_tree, site
+from protocol.game.proofs import commitment, last_leaf, position_tree, site
 from protocol.game.trace import Hooks
 from protocol.game.view import DisputeStatus, PositionInfo, UpdateStatus
 from protocol.numerics.accumulator import Accumulator, exact_word
@@ -51,15 +51,6 @@ def fresh(*honest: bytes) -> Table:
     return table(machine(wide=9), truth=first_table().truth, honest=honest)
 
 
-def last_leaf(at: Table, here: PositionInfo) -> int:
-    geometry = at.job.geometry
-    return {
-        Kind.STEPS: geometry.steps_of(here.segment),
-        Kind.NODES: geometry.n_nodes,
-        Kind.FOLD: here.ranges,
-    }[here.kind]
-
-
 @dataclass
 class Intruder:
     """Posts one false candidate at the first position of a kind that is demanded, and then says nothing.
@@ -89,8 +80,8 @@ class Intruder:
         return []
 
     def _post(self, model: Model, here: PositionInfo) -> Iterable[tuple[bytes, m.Move]]:
-        last, geometry = last_leaf(self.at, here), self.at.job.geometry
-        if self.leaf >= last:
+        geometry = self.at.job.geometry
+        if self.leaf >= last_leaf(here, geometry):
             return []
         step = 0
         if here.kind != Kind.STEPS:
@@ -100,24 +91,11 @@ class Intruder:
         leaves = [tree.node(0, i) for i in range(1 << tree.height)]
         leaves[self.leaf] = BOGUS
         false = Tree(leaves, tree.height)
-        levels = geometry.levels(false.height)
-        below = false.height - levels
         accumulator = b""
         if here.kind == Kind.FOLD:
             accumulator = self.like.trace.accumulators(step, here.a, here.b)[-1].to_bytes()
         self.placed = here.position
-        return [
-            (
-                OTHER,
-                m.Commit(
-                    position=here.position,
-                    children=tuple(false.children(false.height, 0, levels)),
-                    first_path=() if here.kind == Kind.NODES else tuple(false.path_between(0, 0, below)),
-                    last_path=tuple(false.path_between(0, last, below)),
-                    accumulator=accumulator,
-                ),
-            )
-        ]
+        return [(OTHER, commitment(here, false, geometry, accumulator=accumulator))]
 
 
 def places(kind: Kind) -> range:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
@@ -349,6 +350,13 @@ def holding_back(player: Player, kinds: type | tuple[type, ...], held: list[tupl
         return [sent for sent in moves if not isinstance(sent[1], kinds)]
 
     return turn
+
+
+def at_time(model: Model, time: int) -> Model:
+    """A copy of a model at a time, in seconds."""
+    later = copy.deepcopy(model)
+    later.advance(time - later.now())
+    return later
 
 
 def settled_by(at: Table, update: bytes) -> int:

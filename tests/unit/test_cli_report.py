@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from gavel.commands.demo import demo
+from gavel.cli import cli
 from gavel.demo.evidence import element_of, float_of
 from gavel.demo.record import Evidence, Report, Sent, Told, Verdict, dispute_transactions, transactions
 from gavel.demo.report import Screen, cheats, show
@@ -295,7 +295,7 @@ def test_steps_of_the_first_cheated_segments_can_be_named(step: int) -> None:
 )
 def test_a_bad_cheat_or_step_is_refused_before_anything_runs(arguments: list[str], says: str) -> None:
     began = time.monotonic()
-    result = CliRunner().invoke(demo, arguments)
+    result = CliRunner().invoke(cli, ["demo", *arguments])
     assert isinstance(result.exception, UsageError)
     assert says in str(result.exception)
     assert not result.output
@@ -303,6 +303,6 @@ def test_a_bad_cheat_or_step_is_refused_before_anything_runs(arguments: list[str
 
 
 def test_the_list_is_printed_and_nothing_played() -> None:
-    result = CliRunner().invoke(demo, ["--cheat", "list"])
+    result = CliRunner().invoke(cli, ["demo", "--cheat", "list"])
     assert result.exit_code == 0
     assert "weight-bit" in result.output

@@ -22,6 +22,7 @@ from tests.support.game import (
     WATCHER,
     Player,
     Table,
+    at_time,
     challenger,
     defender,
     one_word,
@@ -150,12 +151,6 @@ def refused(model: Model, sender: bytes, move: m.Move) -> str | None:
     except RefusedError as error:
         return error.reason
     return None
-
-
-def at_time(model: Model, time: int) -> Model:
-    later = copy.deepcopy(model)
-    later.advance(time - later.now())
-    return later
 
 
 BRANCH_MOVES = (m.Select, m.SelectStep, m.SelectWord, m.Prove)

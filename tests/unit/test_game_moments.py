@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from functools import cache, partial
 
 from challenger.solver import Challenger, solve
 from protocol.game import moves as m
 from protocol.game.model import Model
 from protocol.game.view import DisputeStatus
-from tests.support.game import WATCHER, Table, challenger, defender, machine, one_word, table
+from tests.support.game import WATCHER, Table, at_time, challenger, defender, machine, one_word, table
 
 WORD = one_word(2, 2, 5)
 
@@ -21,12 +20,6 @@ def first_table() -> Table:
 
 def fresh() -> Table:
     return table(machine(wide=9), truth=first_table().truth)
-
-
-def at_time(model: Model, time: int) -> Model:
-    later = copy.deepcopy(model)
-    later.advance(time - later.now())
-    return later
 
 
 def test_a_defender_commits_at_the_last_moment_and_not_after_it() -> None:

@@ -14,6 +14,7 @@ from protocol.game import moves as m
 from protocol.game.ids import MOST_CANDIDATES, Kind
 from protocol.game.model import Model
 from protocol.game.openings import Openings
+from protocol.game.proofs import commitment
 from protocol.game.trace import Hooks
 from protocol.game.view import DisputeStatus, Turn, UpdateStatus
 from prover.defence import Defender, defend, freed
@@ -83,14 +84,7 @@ def bogus(at: Table, position: bytes, number: int) -> m.Commit:
     own = at.truth.steps_tree(0)
     leaves = [own.node(0, i) for i in range(1 << own.height)]
     leaves[1] = number.to_bytes(32)
-    tree, top = Tree(leaves, own.height), at.job.geometry.levels(own.height)
-    return m.Commit(
-        position=position,
-        children=tuple(tree.children(tree.height, 0, top)),
-        first_path=tuple(tree.path_between(0, 0, tree.height - top)),
-        last_path=tuple(tree.path_between(0, STRIDE, tree.height - top)),
-        accumulator=b"",
-    )
+    return commitment(at.model.position(position), Tree(leaves, own.height), at.job.geometry)
 
 
 def accused(at: Table) -> tuple[bytes, Player]:
@@ -227,16 +221,7 @@ def test_bogus_candidates_below_an_honest_one_do_not_touch_it() -> None:
     own = at.truth.nodes_tree(at.model.position(nodes).a - 1)
     leaves = [own.node(0, i) for i in range(1 << own.height)]
     leaves[0] = bytes([9]) * 32
-    tree, top = Tree(leaves, own.height), at.job.geometry.levels(own.height)
-    last = tuple(tree.path_between(0, at.job.geometry.n_nodes, tree.height - top))
-    below = m.Commit(
-        position=nodes,
-        children=tuple(tree.children(tree.height, 0, top)),
-        first_path=(),
-        last_path=last,
-        accumulator=b"",
-    )
-    at.send(REQUESTER, below)
+    at.send(REQUESTER, commitment(at.model.position(nodes), Tree(leaves, own.height), at.job.geometry))
     at.play([confused, trainer], until=settled_by(at, update))
     assert final(at)
     assert at.model.dispute(dispute.dispute).status == DisputeStatus.LOST
@@ -259,14 +244,7 @@ def test_nothing_is_posted_below_what_has_fallen_and_bonds_there_are_free() -> N
     own = at.truth.nodes_tree(at.model.position(nodes).a - 1)
     leaves = [own.node(0, i) for i in range(1 << own.height)]
     leaves[at.job.geometry.n_nodes] = at.model.position(nodes).last
-    tree, top = Tree(leaves, own.height), at.job.geometry.levels(own.height)
-    late = m.Commit(
-        position=nodes,
-        children=tuple(tree.children(tree.height, 0, top)),
-        first_path=(),
-        last_path=tuple(tree.path_between(0, at.job.geometry.n_nodes, tree.height - top)),
-        accumulator=b"",
-    )
+    late = commitment(at.model.position(nodes), Tree(leaves, own.height), at.job.geometry)
     candidate = at.send(OTHER, late)
     with pytest.raises(RefusedError, match="still needed"):
         at.send(OTHER, m.Free(candidate=candidate))  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ from protocol.chain.moves import ensure_allowance, send_move
 from protocol.commitments.tree import Tree
 from protocol.errors import UsageError
 from protocol.game.moves import Commit, Free, Move, Reveal, Timeout
+from protocol.game.proofs import commitment
 from protocol.game.view import DisputeStatus, UpdateStatus
 from prover.guard import Guard
 from tests.support.watching import PURSE, Field, Lines
@@ -157,15 +158,7 @@ def test_bogus_candidates_beside_it_change_nothing(field: Field) -> None:
         for number in range(2):
             leaves = [own.node(0, i) for i in range(1 << own.height)]
             leaves[1] = bytes([number + 1]) * 32
-            tree, top = Tree(leaves, own.height), geometry.levels(own.height)
-            last = geometry.steps_of(here.segment)
-            move = Commit(
-                position=here.position,
-                children=tuple(tree.children(tree.height, 0, top)),
-                first_path=tuple(tree.path_between(0, 0, tree.height - top)),
-                last_path=tuple(tree.path_between(0, last, tree.height - top)),
-                accumulator=b"",
-            )
+            move = commitment(here, Tree(leaves, own.height), geometry)
             send_move(field.contracts["cheat"], move)
             posted.append(move)
 

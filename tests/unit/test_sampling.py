@@ -179,7 +179,7 @@ def test_a_watcher_that_holds_the_state_saves_an_update_whose_trainer_is_gone(fi
     assert watcher.differences[update.update] is None
 
     def held(known: UpdateInfo) -> Sequence[Words] | None:
-        if watcher.differences.get(known.update, 0) is not None:
+        if not watcher.confirms(known):
             return None
         geometry, last = folder.job.geometry, known.first_segment + known.segments - 1
         return watcher.openings.trace.state_words(last * geometry.stride + geometry.steps_of(last))
