@@ -3,8 +3,9 @@
     python -m benchmarks.overhead [--json] [--models NAME ...] [--threads 2] [--rounds 7]
 
 One run measures, per model, seconds of: a plain fp32 step, the same under
-`use_deterministic_algorithms(True)`, a certified step as a trainer runs it, the commitment to the state at
-a checkpoint. The three kinds of step take turns, so that a busy machine slows all of them. `ratio` is
+`use_deterministic_algorithms(True)`, the plain step in binary64 (what the products' arithmetic costs torch
+itself, with no proof of a rounding), a certified step as a trainer runs it, the commitment to the state at a
+checkpoint. The kinds of step take turns, so that a busy machine slows all of them. `ratio` is
 certified over plain. A hypervisor that lends a processor to others now and then (`steal` in proc(5)) makes
 two threads wait for the slower one at each node. So rounds go on until each kind was timed `--rounds` times
 with next to nothing stolen, or `--tries` times; a figure is the median of the `--rounds` timings with the
@@ -48,7 +49,7 @@ from prover.engine.steps import MapStep, Step
 
 TARGETS: Final = {"lenet5": 4.0, "resnet20": 4.0, "vgg11": 2.5, "gpt": 2.5}
 COLUMNS: Final = (
-    *("model", "plain", "deterministic", "certified", "ratio", "target", "stolen", "commit"),
+    *("model", "plain", "deterministic", "certified", "binary64", "ratio", "target", "stolen", "commit"),
     *("memory", "shares"),
 )
 MEMORY_STEPS: Final = 3
@@ -58,22 +59,24 @@ LITTLE: Final = 0.02
 """Share of the processors' time that may be stolen in a timing that counts."""
 
 
-def batches(entry: Entry) -> Iterator[list[torch.Tensor]]:
-    """Batches of the dataset, one after the other, for ever."""
+def batches(entry: Entry, dtype: torch.dtype) -> Iterator[list[torch.Tensor]]:
+    """Batches of the dataset, one after the other, for ever; floating point as dtype."""
     columns = [torch.as_tensor(np.asarray(column)) for column in entry.setup.columns.values()]
+    columns = [column.to(dtype) if column.is_floating_point() else column for column in columns]
     while True:
         for at in range(0, columns[0].shape[0] - entry.batch + 1, entry.batch):
             yield [column[at : at + entry.batch] for column in columns]
 
 
-def plain(entry: Entry) -> Callable[[], object]:
+def plain(entry: Entry, dtype: torch.dtype = torch.float32) -> Callable[[], object]:
     """A plain training step: forward, loss, backward, optimizer, schedule."""
     setup: Any = entry.setup
+    setup.module.to(dtype)
     optimizer = setup.optimizer
     if not isinstance(optimizer, torch.optim.Optimizer):
         optimizer = optimizer(setup.module.parameters())
     scheduler = setup.scheduler(optimizer) if setup.scheduler is not None else None
-    rows = batches(entry)
+    rows = batches(entry, dtype)
     setup.module.train()
 
     def step() -> None:
@@ -230,6 +233,7 @@ def measure(name: str, threads: int, rounds: int, tries: int) -> dict[str, Any]:
             torch.use_deterministic_algorithms(False)
 
     works = {"plain": native, "deterministic": deterministic, "certified": certified.step}
+    works["binary64"] = plain(full(name), torch.float64)
     timed = {what: Timings(work, threads) for what, work in works.items()}
     summary = certified.executor.summary
     before = summary()
@@ -332,10 +336,8 @@ def main() -> None:
         print(json.dumps({"machine": machine, "models": models}, indent=2))
         return
     print(", ".join(f"{key} {value}" for key, value in machine.items()))
-    print(
-        "| model | plain | deterministic | certified | ratio | target | stolen | commit | memory | shares |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print(f"| {' | '.join(COLUMNS)} |")
+    print("|---" * len(COLUMNS) + "|")
     for name, row in models.items():
         times = " | ".join(f"{row['seconds'][what] * 1e3:.1f} ms" for what in row["seconds"])
         shares = ", ".join(f"{what} {share:.0%}" for what, share in row["shares"].items())

@@ -1,14 +1,14 @@
 """Chains of maps: several primitives over one nest, done block by block within the first cache.
 
 A program says what every node writes; a step that only leads to the next state need not write all of it. Maps
-over the same output loops become one step, which rounds after each primitive as the nodes do (N-1) and writes
+over as many points become one step, which rounds after each primitive as the nodes do (N-1) and writes
 those outputs that others read. One kernel runs all chains: it is given a list of primitives and registers, so
 no program compiles anything of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from itertools import pairwise
 from typing import Any, Final
@@ -148,18 +148,17 @@ class ChainStep(Step):
         """Give every member's operands and output a register.
 
         Args:
-            members: in the order of the program, over the same loops.
+            members: in the order of the program, over as many points.
             written: those whose words somebody else reads.
         """
-        sizes = members[0].sizes
         self.node = self.target = members[-1].node
         self._written = tuple(m.node for m in members if m.node in written)
-        self._size, self._runtime = int(np.prod(np.array(sizes, dtype=np.int64))), runtime
+        self._size, self._runtime = members[0].size, runtime
         own = {m.node for m in members}
         self.reads = tuple(
             dict.fromkeys(o.source for m in members for o in m.operands if o.source not in own)
         )
-        self._registers = _Registers(sizes, members, set(self._written))
+        self._registers = _Registers(members, set(self._written))
         threads = runtime.threads if self._size >= PARALLEL_POINTS else 1
         bounds = [self._size * i // threads // BLOCK * BLOCK for i in range(threads)] + [self._size]
         self._parts = [(a, b) for a, b in pairwise(bounds) if a < b]
@@ -194,7 +193,7 @@ class _Registers:
         scratch: blocks of scratch.
     """
 
-    def __init__(self, sizes: Sequence[int], members: Sequence[MapStep], written: set[int]) -> None:
+    def __init__(self, members: Sequence[MapStep], written: set[int]) -> None:
         self._places: list[
             tuple[int, int]
         ] = []  # (place in the environment, offset in words), or (-1, block)
@@ -203,16 +202,16 @@ class _Registers:
         known: dict[object, int] = {}
         outputs: dict[int, int] = {}
         rows = []
-        dense = row_major(sizes)
         for member in members:
             used = []
             for operand in member.operands:
                 if operand.source in outputs:
                     used.append(outputs[operand.source])
                     continue
-                key = (operand.source, operand.offset, operand.strides)
+                loops, (strides,) = merge(member.sizes, [operand.strides])
+                key = (operand.source, operand.offset, loops, strides)
                 if key not in known:
-                    known[key] = self._operand(sizes, operand, dense)
+                    known[key] = self._operand(operand, loops, strides)
                 used.append(known[key])
             outputs[member.node] = self._register(member.node, 0) if member.node in written else self._block()
             rows.append([int(member.op), outputs[member.node], *used, *[used[0]] * (3 - len(used))])
@@ -227,11 +226,10 @@ class _Registers:
         self.scratch += 1
         return self._register(-1, self.scratch - 1)
 
-    def _operand(self, sizes: Sequence[int], operand: Operand, dense: Sequence[int]) -> int:
-        if is_dense(sizes, operand.strides, dense):
+    def _operand(self, operand: Operand, loops: Sequence[int], strides: Sequence[int]) -> int:
+        if is_dense(loops, strides, row_major(loops)):
             return self._register(operand.source, operand.offset)
         register = self._block()
-        loops, (strides,) = merge(sizes, [operand.strides])
         layout = [len(loops), *loops, *[0] * (8 - len(loops)), *strides, *[0] * (8 - len(strides))]
         self._fills.append((register, operand, layout))
         return register
@@ -263,8 +261,10 @@ def is_dense(sizes: Sequence[int], strides: Sequence[int], dense: Sequence[int])
 def chained(steps: Sequence[Step], kept: Collection[int], runtime: Runtime) -> list[Step]:
     """The same steps with maps joined into chains where that is possible.
 
-    A map joins the chain that is being collected for its loops. A chain is closed, and runs, before the first
-    step that reads one of its outputs without joining it; until then nobody needs them.
+    A map joins the chain that makes what it reads, if it walks that point by point, and joins several such
+    chains together; short maps, of which the call is what takes time, join any chain as long as they are. A
+    chain is closed, and runs, before the first step that reads one of its outputs without joining it; until
+    then nobody needs them.
 
     Args:
         steps: of a program, in order.
@@ -277,14 +277,17 @@ def chained(steps: Sequence[Step], kept: Collection[int], runtime: Runtime) -> l
     return collector.done
 
 
+_Chain = list[MapStep]
+"""Maps over as many points, in the order of the program; not empty."""
+
+
 class _Collector:
-    """Chains that are being collected, one per loops."""
+    """Chains that are being collected."""
 
     def __init__(self, steps: Sequence[Step], kept: Collection[int], runtime: Runtime) -> None:
         self.done: list[Step] = []
         self._kept, self._runtime = kept, runtime
-        self._open: dict[tuple[int, ...], list[MapStep]] = {}
-        self._home: dict[int, tuple[int, ...]] = {}
+        self._open: list[_Chain] = []
         self._readers: dict[int, set[int]] = {}
         for step in steps:
             for place in step.reads:
@@ -295,33 +298,35 @@ class _Collector:
         if isinstance(step, MapStep) and step.operands and not step.flags:
             self._join(step)
         else:
-            self._close_read(step, None)
+            self._close_read(step, lambda _: False)
             self.done.append(step)
 
     def _join(self, step: MapStep) -> None:
-        loops = step.sizes
-        dense = row_major(loops)
-        own = [o for o in step.operands if self._home.get(o.source) == loops]
-        if any(o.offset or not is_dense(loops, o.strides, dense) for o in own):
-            self._close(loops)
-        self._close_read(step, loops)
-        if len(self._open.get(loops, ())) == MEMBERS_MOST:
-            self._close(loops)
-        self._open.setdefault(loops, []).append(step)
-        self._home[step.target] = loops
+        dense = row_major(step.sizes)
+        apart = {o.source for o in step.operands if o.offset or not is_dense(step.sizes, o.strides, dense)}
+        self._close_read(step, lambda chain: chain[0].size == step.size and not _makes(chain, apart))
+        joined: _Chain = [step]
+        for chain in [c for c in self._open if _makes(c, step.reads)] or self._short(step):
+            if len(joined) + len(chain) <= MEMBERS_MOST:
+                self._open = [other for other in self._open if other is not chain]
+                joined += chain
+            elif _makes(chain, step.reads):
+                self._close(chain)
+        self._open.append(sorted(joined, key=lambda member: member.node))
 
-    def _close_read(self, step: Step, but: tuple[int, ...] | None) -> None:
-        """Close the chains that the step reads from, but for the one that it joins."""
-        for place in step.reads:
-            home = self._home.get(place)
-            if home is not None and home != but:
-                self._close(home)
+    def _short(self, step: MapStep) -> list[_Chain]:
+        """A chain that is as long as a short step."""
+        return [c for c in self._open if c[0].size == step.size < PARALLEL_POINTS][-1:]
 
-    def _close(self, loops: tuple[int, ...]) -> None:
-        members = self._open.pop(loops)
+    def _close_read(self, step: Step, joins: Callable[[_Chain], bool]) -> None:
+        """Close the chains that a step reads from, but for those that it joins."""
+        for chain in list(self._open):
+            if _makes(chain, step.reads) and not joins(chain):
+                self._close(chain)
+
+    def _close(self, members: _Chain) -> None:
+        self._open = [chain for chain in self._open if chain is not members]
         inside = {member.target for member in members}
-        for target in inside:
-            del self._home[target]
         written = {t for t in inside if t in self._kept or self._readers.get(t, set()) - inside}
         if len(members) == 1:
             self.done.append(members[0])
@@ -330,5 +335,10 @@ class _Collector:
 
     def close_all(self) -> None:
         """Close what is still open."""
-        for loops in list(self._open):
-            self._close(loops)
+        for chain in list(self._open):
+            self._close(chain)
+
+
+def _makes(chain: _Chain, places: Collection[int]) -> bool:
+    """Whether a chain writes one of some places."""
+    return any(member.target in places for member in chain)

@@ -128,7 +128,7 @@ class MapStep(Step):
     """One primitive over affine operands; what its certificate leaves open goes to the reference.
 
     Attributes:
-        op, sizes, operands: of the node.
+        op, sizes, operands: of the node; size: its points.
         flags: whether there is a certificate.
     """
 
@@ -149,8 +149,8 @@ class MapStep(Step):
         self._kernel, self._runtime = kernel, runtime
         loops, strides = merge(sizes, [operand.strides for operand in operands])
         inner = int(np.prod(loops[1:], dtype=np.int64))
-        self._size = loops[0] * inner
-        parallel = runtime.threads if self._size >= PARALLEL_POINTS else 1
+        self.size = loops[0] * inner
+        parallel = runtime.threads if self.size >= PARALLEL_POINTS else 1
         self._parts = [
             (
                 start * inner,
@@ -165,7 +165,7 @@ class MapStep(Step):
         self._alone = self._parts[0][2] if len(self._parts) == 1 and not flags else None
 
     def run(self, environment: Environment) -> None:
-        out = np.empty(self._size, np.uint32)
+        out = np.empty(self.size, np.uint32)
         operands = [environment[place] for place in self.reads]
         if self._alone is not None:
             self._kernel(out, *operands, self._alone, self.op, _NONE)
