@@ -12,6 +12,7 @@ from protocol.amounts import amount
 from protocol.chain.court_view import ChainView
 from protocol.chain.deployment import Contracts
 from protocol.checkpoints import CheckpointStore
+from protocol.game import bounds
 from protocol.game.demands import MAX_OPEN
 from protocol.game.model_board import ANSWER_GAS
 from protocol.game.model_ledger import BPS
@@ -67,7 +68,7 @@ class Quote:
         reward: for all that is left.
         bond, lease_deposit, locked: of an update, for the lease, and the most of both at the same time.
         dispute_gas, dispute_refund: worst case for one side of a dispute, and what the loser's bond gives
-            back of it (M-1, M-4).
+            back of it (M-1, M-4); dispute_seconds: the longest that one takes (D-19).
         pages: what showing pages may take, for people (Y-8).
         findings: what can be met and what cannot.
     """
@@ -91,6 +92,7 @@ class Quote:
     locked: int
     dispute_gas: int
     dispute_refund: int
+    dispute_seconds: int
     pages: str
     findings: tuple[Finding, ...]
 
@@ -103,7 +105,8 @@ class Quote:
         left, plan, coins = self.segments - self.done, self.plan, self.gas * self.fee / 10**18
         bonds = f"{amount(self.bond)} for each of {plan.most_pending:,} pending"
         repaid = amount(self.dispute_refund)
-        dispute = f"up to {self.dispute_gas:,} gas for a side; the loser's bond repays up to {repaid}"
+        lasts = duration(self.dispute_seconds)
+        dispute = f"up to {self.dispute_gas:,} gas for a side and {lasts}; the loser's bond repays {repaid}"
         per_hour = f"{self.reward * 3600 / plan.trained:.3g}" if plan.trained else "0"
         return [
             ("left to train", f"{left:,} of {self.segments:,} segments; updates: {len(plan.updates):,}"),
@@ -171,6 +174,7 @@ def make_quote(contracts: Contracts, folder: JobFolder, executor: Executor, stor
         locked=plan.most_pending * money.update_bond + money.lease_deposit,
         dispute_gas=scheduled,
         dispute_refund=scheduled * money.gas_price,
+        dispute_seconds=bounds.dispute_seconds(job.clocks, bounds.longest_of(geometry, folder.program)),
         pages=pages_of(job),
         findings=tuple(judge(job, pace, plan, left=int(state["ends_at"]) - now, holder=holder)),
     )

@@ -9,12 +9,10 @@ from typing import Final
 
 from gavel.jobs import OPTIMIZER_PREFIX
 from protocol.amounts import amount
-from protocol.commitments.tree import height
+from protocol.game import bounds
 from protocol.job import ANYBODY, NOBODY, Geometry
 from protocol.job_folder import JobFolder
 from protocol.numerics.opcodes import Fold
-from protocol.program.address import n_ranges
-from protocol.program.program import Program
 
 UNNAMED: Final = "other"
 _LINE: Final = re.compile(r" \S+:\d+$")
@@ -22,24 +20,6 @@ _UNITS: Final = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")
 _WORD_BYTES: Final = 4
 
 Rows = list[tuple[str, str]]
-
-
-def dispute_levels(geometry: Geometry, program: Program) -> int:
-    """Levels of the longest dispute about a program: L of D-17."""
-
-    def lists(tree_height: int) -> int:
-        return -(-tree_height // geometry.fanout_log2)
-
-    ranges = max(n_ranges(node, geometry.range_log2) for node in program.nodes)
-    page = 1
-    fold = lists(height(ranges + 1)) if ranges > 1 else 0
-    below = max(lists(geometry.tensor_height) + page + fold, lists(geometry.state_height))
-    return lists(geometry.steps_height) + lists(geometry.nodes_height) + below
-
-
-def transactions(levels: int) -> int:
-    """Transactions of a dispute of so many levels, with `reserve` before and `settle` after it (D-17)."""
-    return 2 * levels + 3
 
 
 def duration(seconds: int) -> str:
@@ -68,12 +48,13 @@ def program_rows(folder: JobFolder) -> Rows:
     own = sum(extent for extent, name in slots if not name.startswith(OPTIMIZER_PREFIX))
     kinds = Counter(_kind(node.fold) for node in program.nodes)
     operators = Counter(_LINE.sub("", label) or UNNAMED for label in program.labels)
-    levels = dispute_levels(geometry, program)
+    lists = bounds.longest_of(geometry, program)
     data = [s for s in program.inputs[1:] if s.name in {c["name"] for c in captured.get("columns", ())}]
     size = sum(spec.extent for spec in data) * _WORD_BYTES
     columns = ", ".join(f"{spec.name} {list(spec.shape[1:])} {spec.dtype}" for spec in data)
     size_of_state = _bytes(words * _WORD_BYTES)
-    fanout = 1 << geometry.fanout_log2
+    dispute = f"up to {lists.levels} levels, {lists.transactions} transactions and one to reserve"
+    lasts = duration(bounds.dispute_seconds(folder.job.clocks, lists))
     return [
         ("nodes", f"{geometry.n_nodes:,}: " + _counted(kinds)),
         ("operators", _counted(operators)),
@@ -87,7 +68,7 @@ def program_rows(folder: JobFolder) -> Rows:
             "segments",
             f"{geometry.segments:,} of {geometry.stride:,} steps, up to {geometry.max_segments} an update",
         ),
-        ("dispute", f"up to {levels} levels, {transactions(levels)} transactions; fan-out {fanout}"),
+        ("dispute", f"{dispute}; over within {lasts}; fan-out {1 << geometry.fanout_log2}"),
     ]
 
 

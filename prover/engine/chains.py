@@ -159,8 +159,8 @@ class ChainStep(Step):
             dict.fromkeys(o.source for m in members for o in m.operands if o.source not in own)
         )
         self._registers = _Registers(members, set(self._written))
-        threads = runtime.threads if self._size >= PARALLEL_POINTS else 1
-        bounds = [self._size * i // threads // BLOCK * BLOCK for i in range(threads)] + [self._size]
+        parts = runtime.parts(self._size)
+        bounds = [self._size * i // parts // BLOCK * BLOCK for i in range(parts)] + [self._size]
         self._parts = [(a, b) for a, b in pairwise(bounds) if a < b]
         self._scratch = [np.empty(self._registers.scratch * BLOCK, np.uint32) for _ in self._parts]
 

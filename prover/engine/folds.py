@@ -17,7 +17,7 @@ from protocol.numerics.opcodes import Op
 from prover.engine.codegen_sums import SumKernels
 from prover.engine.layout import Layout, fold_layout, merge, split
 from prover.engine.plain_sums import plain_kernel
-from prover.engine.steps import PARALLEL_POINTS, TIER2, TIER3, Environment, Runtime, Step
+from prover.engine.steps import TIER2, TIER3, Environment, Runtime, Step
 
 _LANES_FROM = 512
 """Terms from which it pays to keep one sum per lane."""
@@ -175,7 +175,7 @@ class SumStep(Step):
         self.target = self.node = target
         self.reads = tuple(o.source for o in nest.operands)
         self._runtime, self._size = runtime, nest.size
-        parallel = runtime.threads if nest.size * nest.terms >= PARALLEL_POINTS else 1
+        parallel = runtime.parts(nest.size * nest.terms)
         self._parts = [(a, b, TwoSum(piece, code, target, runtime)) for a, b, piece in nest.parts(parallel)]
         self._factors = _PLAIN.get(code.code, ())
         self._layouts = [piece.picked(self._factors).layout() for _, _, piece in nest.parts(parallel)]

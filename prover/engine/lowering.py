@@ -24,7 +24,6 @@ from prover.engine.layout import Operand, merge, read_layout, row_major
 from prover.engine.products import ProductStep
 from prover.engine.reads import BoxReadStep, BoxTables
 from prover.engine.steps import (
-    PARALLEL_POINTS,
     ConstantStep,
     MapStep,
     MaxStep,
@@ -150,7 +149,7 @@ class Lowering:
             )
         nest = Nest.merged(node.out, node.reduce, operands)
         if node.fold != Fold.SUM:
-            parallel = self._runtime.threads if nest.size * nest.terms >= PARALLEL_POINTS else 1
+            parallel = self._runtime.parts(nest.size * nest.terms)
             self.steps.append(
                 MaxStep(
                     target=number,

@@ -19,7 +19,7 @@ from prover.engine import tiles
 from prover.engine.codegen_sums import SumKernels
 from prover.engine.folds import FoldOperand, Nest, TwoSum
 from prover.engine.layout import row_major
-from prover.engine.steps import PARALLEL_POINTS, Environment, Runtime, Step
+from prover.engine.steps import Environment, Runtime, Step
 from prover.engine.tile_code import COLUMNS, GROUPS, LANES, ROWS, TILE
 
 PRODUCT_TERMS = 1 << 11
@@ -211,7 +211,7 @@ class _Product:
         """Per thread a range of matrices, of panels and of tiles: all of them in two of the three."""
         counts = (self._plan.left_bases.size, self._plan.panels, self._plan.tiles)
         work = self._plan.left_numbers * self._plan.columns.size
-        threads = self._runtime.threads if work >= PARALLEL_POINTS else 1
+        threads = self._runtime.parts(work)
         along = max((0, 2, 1), key=lambda axis: counts[axis] / -(-counts[axis] // threads))
         parts = []
         for start, stop in _ranges(counts[along], threads):
@@ -276,7 +276,7 @@ class _Product:
         return out
 
     def _share(self, count: int, work: int) -> list[tuple[int, int]]:
-        return _ranges(count, self._runtime.threads if work >= PARALLEL_POINTS else 1)
+        return _ranges(count, self._runtime.parts(work))
 
 
 def _ranges(count: int, parts: int) -> list[tuple[int, int]]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from protocol.program.descriptor import Leaf
 from prover.engine import store
-from prover.engine.steps import PARALLEL_POINTS, Environment, Runtime, Step
+from prover.engine.steps import Environment, Runtime, Step
 
 Array = NDArray[Any]
 _kernel: Final = store.kernel()
@@ -153,7 +153,7 @@ class BoxReadStep(Step):
         self.reads = (source,)
         self._points, self._fill, self._tables, self._runtime = points, fill, tables, runtime
         rows = tables.far.size * tables.near.size
-        parts = runtime.threads if points >= PARALLEL_POINTS else 1
+        parts = runtime.parts(points)
         bounds = [rows * i // parts for i in range(parts + 1)]
         self._parts = [(a, b) for a, b in pairwise(bounds) if a < b]
 

@@ -64,6 +64,10 @@ class Runtime:
             self._scratch[part] = memory[-memory.ctypes.data % _LINE // 8 :]
         return self._scratch[part][:size]
 
+    def parts(self, points: int) -> int:
+        """Into how many parts work on so many points is cut."""
+        return self.threads if points >= PARALLEL_POINTS else 1
+
     def each(self, work: Callable[[int], None], count: int) -> None:
         """Run work(0) ... work(count - 1) here, and on the pool if there are several."""
         parts = itertools.count()
@@ -150,7 +154,6 @@ class MapStep(Step):
         loops, strides = merge(sizes, [operand.strides for operand in operands])
         inner = int(np.prod(loops[1:], dtype=np.int64))
         self.size = loops[0] * inner
-        parallel = runtime.threads if self.size >= PARALLEL_POINTS else 1
         self._parts = [
             (
                 start * inner,
@@ -160,7 +163,7 @@ class MapStep(Step):
                     [(o.offset + start * s[0], s) for o, s in zip(operands, strides, strict=True)],
                 ),
             )
-            for start, stop in split(loops, parallel)
+            for start, stop in split(loops, runtime.parts(self.size))
         ]
         self._alone = self._parts[0][2] if len(self._parts) == 1 and not flags else None
 

@@ -9,30 +9,32 @@ import pytest
 from gavel.scenarios.job import small_job
 from gavel.scenarios.plays import play
 from gavel.summary import (
-    dispute_levels,
     duration,
     identity_rows,
     moment,
     program_rows,
     terms_rows,
-    transactions,
 )
+from protocol.game.bounds import dispute_seconds, longest_of
 
 JOB = small_job(chain_id=5, board=b"\x01" * 20, requester=b"\x02" * 20, expiry=1_800_000_000)
 
 
 def test_the_longest_dispute_that_is_announced_is_the_one_that_is_played() -> None:
-    levels = dispute_levels(JOB.job.geometry, JOB.program)
-    assert transactions(levels) == play("partial-sum").transactions
+    played = play("partial-sum").transactions
+    said = dict(program_rows(JOB))["dispute"]
+    assert f", {played - 1} transactions and one to reserve;" in said
+    seconds = dispute_seconds(JOB.job.clocks, longest_of(JOB.job.geometry, JOB.program))
+    assert f"; over within {duration(seconds)};" in said
 
 
 def test_a_wider_fan_out_takes_fewer_levels() -> None:
     geometry = JOB.job.geometry
-    levels = [dispute_levels(replace(geometry, fanout_log2=f), JOB.program) for f in range(1, 9)]
+    levels = [longest_of(replace(geometry, fanout_log2=f), JOB.program).levels for f in range(1, 9)]
     assert levels == sorted(levels, reverse=True)
     assert levels[-1] == 5  # STEPS, NODES, TENSOR, PAGE, FOLD: one list each
     # where no fold is bisected there is no such level
-    assert dispute_levels(replace(geometry, fanout_log2=8, range_log2=6), JOB.program) == 4
+    assert longest_of(replace(geometry, fanout_log2=8, range_log2=6), JOB.program).levels == 4
 
 
 def test_every_figure_is_the_jobs() -> None:
