@@ -95,7 +95,7 @@ def test_children(mock: Handle, data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("log2", range(11))
 def test_children_of_every_fanout(mock: Handle, log2: int) -> None:
-    children = [bytes([7, i]) * 16 for i in range(2**log2)]
+    children = [i.to_bytes(2) * 16 for i in range(2**log2)]
     assert mock.call("root_of_children", children) == root_of(children)
     assert mock.call("root_of_calldata", log2, children) == root_of(children)
 

@@ -78,7 +78,7 @@ def test_sums_near_ties_go_on_to_exact_tiers_once_each(
     node: Node, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """1 + 2^-24 is a tie, a word of 2^-149 more is above it: only the integer accumulator sees it."""
-    monkeypatch.setattr("prover.engine.folds.PARALLEL_POINTS", 1)
+    monkeypatch.setattr("prover.engine.steps.PARALLEL_POINTS", 1)
     rows, terms = node.out[0] * (1 if len(node.out) == 1 else node.out[1]), node.reduce[-1]
     numbers = np.zeros((rows, terms), np.float32)
     numbers[:, 0], numbers[:, 7] = 1.0, 2.0**-24
