@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from challenger.agent import Watcher
-from challenger.solver import Challenger, _open, solve
+from challenger.solver import Challenger, opening, solve
 from protocol.chain.agent import Said
 from protocol.chain.court_view import ChainView
 from protocol.chain.moves import send_move
@@ -56,7 +56,7 @@ def _accuse(at: Table, update: bytes, segment: int, salt: bytes) -> bytes:
     """Open a dispute whatever it is worth."""
     digest = dispute_id(update=update, segment=segment, challenger=WATCHER, salt=salt)
     at.send(WATCHER, m.Reserve(job=at.job.job_id, digest=digest))
-    at.send(WATCHER, _open(_watcher(at), at.model.update(update), segment, salt))
+    at.send(WATCHER, opening(at.model.update(update), segment, salt, at.job.geometry))
     return digest
 
 
@@ -154,7 +154,7 @@ def test_strangers_reservations_and_disputes_are_not_read() -> None:
     salt = bytes([9]) * 32
     digest = dispute_id(update=update.update, segment=0, challenger=sides.address["other"], salt=salt)
     send_move(sides.contracts["other"], m.Reserve(job=sides.job.job_id, digest=digest))
-    send_move(sides.contracts["other"], _open(watcher, update, 0, salt))
+    send_move(sides.contracts["other"], opening(update, 0, salt, watcher.job.geometry))
     assert calls(sides.view) == alone
 
 
@@ -201,7 +201,9 @@ def test_a_bond_that_cannot_be_paid_keeps_no_answer_from_being_given() -> None:
             update=update.update, segment=update.first_segment, challenger=hostile.address, salt=bytes(32)
         )
         send_move(sides.contracts["watcher"], m.Reserve(job=job, digest=digest))
-        send_move(sides.contracts["watcher"], _open(hostile, update, update.first_segment, bytes(32)))
+        send_move(
+            sides.contracts["watcher"], opening(update, update.first_segment, bytes(32), hostile.job.geometry)
+        )
     balance = other.token.view("balanceOf", sides.address["other"])
     other.token.send("transfer", sides.address["requester"], balance)
     # The last segment is posted, so the lease deposit is credited: not a token is left in the wallet.
@@ -227,7 +229,7 @@ def test_a_damaged_checkpoint_costs_a_replay_and_not_the_defence() -> None:
     )
     digest = dispute_id(update=update.update, segment=0, challenger=watcher.address, salt=bytes(32))
     send_move(sides.contracts["watcher"], m.Reserve(job=sides.job.job_id, digest=digest))
-    send_move(sides.contracts["watcher"], _open(watcher, update, 0, bytes(32)))
+    send_move(sides.contracts["watcher"], opening(update, 0, bytes(32), watcher.job.geometry))
 
     def damaged(*_: Any) -> None:
         raise MismatchError("the words do not hash to the name")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
-from challenger.solver import Challenger, _open, solve
+from challenger.solver import Challenger, opening, solve
 from protocol.chain.moves import send_move
 from protocol.commitments.canonical import Words
 from protocol.game import moves as m
@@ -59,7 +59,7 @@ def _accuse(sides: Sides, me: Challenger, update: UpdateInfo, segment: int) -> b
     contracts, me = sides.contracts["requester"], replace(me, address=sides.address["requester"])
     digest = dispute_id(update=update.update, segment=segment, challenger=me.address, salt=salt)
     send_move(contracts, m.Reserve(job=sides.job.job_id, digest=digest))
-    send_move(contracts, _open(me, update, segment, salt))
+    send_move(contracts, opening(update, segment, salt, me.job.geometry))
     sides.view.refresh()
     [position] = sides.view.demands(digest)
     return position

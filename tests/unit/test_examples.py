@@ -86,7 +86,9 @@ def test_units_give_options_that_the_commands_have(path: Path) -> None:
         line = line.replace(f"${{{name}}}", value).replace(f"${name}", value)
     assert "$" not in line.replace("${CREDENTIALS_DIRECTORY}", "")
     command, *arguments = line.split()
-    with cli.commands[command].make_context(command, [*arguments, "--rpc", environment["GAVEL_RPC"]]) as made:
+    arguments += ["--rpc", environment["GAVEL_RPC"]]
+    with cli.make_context("gavel", [command]) as above:
+        made = cli.commands[command].make_context(command, arguments, parent=above)
         assert made.params["metrics"] in ("9464", "9465")
     assert ("LoadCredential" in text) == (command == "watch")
     for right in ("NoNewPrivileges=yes", "ProtectSystem=strict", "CapabilityBoundingSet=\n"):

@@ -9,7 +9,7 @@ from threading import Event as Flag
 
 import pytest
 
-from challenger.solver import Challenger, _open
+from challenger.solver import Challenger, opening
 from gavel.jobs import make_executor, open_job
 from gavel.scenarios.job import STRIDE, small_job
 from protocol.chain.agent import run
@@ -309,7 +309,7 @@ def test_a_dispute_is_answered_between_two_steps(world: World, monkeypatch: pyte
     digest = dispute_id(update=update.update, segment=0, challenger=other.account, salt=bytes(32))
     ensure_allowance(other, job.money.challenge_bond)
     send_move(other, Reserve(job=job.job_id, digest=digest))
-    send_move(other, _open(me, update, 0, bytes(32)))
+    send_move(other, opening(update, 0, bytes(32), me.job.geometry))
     stored = len(world.store.checkpoints())
     agent.turn()
     loaded: list[int] = []
