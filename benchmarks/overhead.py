@@ -1,6 +1,6 @@
 """What certified training costs against plain PyTorch, for four models of the zoo (benchmarks/zoo).
 
-    python -m benchmarks.overhead [--json] [--models NAME ...] [--threads 2] [--rounds 7]
+    python -m benchmarks.overhead [--json] [--models NAME ...] [--threads 2] [--rounds 7] [--tries 60]
 
 One run measures, per model, seconds of: a plain fp32 step, the same under
 `use_deterministic_algorithms(True)`, the plain step in binary64 (what the products' arithmetic costs torch
@@ -238,10 +238,7 @@ def measure(name: str, threads: int, rounds: int, tries: int) -> dict[str, Any]:
     summary = certified.executor.summary
     before = summary()
     _take(timed.values(), rounds, tries)
-    flags = {
-        tier: (n - before[tier]) / timed["certified"].steps
-        for tier, n in certified.executor.summary().items()
-    }
+    flags = {tier: (n - before[tier]) / timed["certified"].steps for tier, n in summary().items()}
     commits = Timings(certified.commit, available_cores())
     _take([commits], rounds, tries)
     commit, _ = commits.median(rounds)

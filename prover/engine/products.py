@@ -8,7 +8,7 @@ their gradients differ only in their addresses, which `tiles.multiply` takes as 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise, product
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from protocol.commitments.canonical import Words
 from prover.engine import tiles
 from prover.engine.codegen_sums import SumKernels
 from prover.engine.folds import FoldOperand, Nest, TwoSum
-from prover.engine.layout import row_major
+from prover.engine.layout import row_major, split
 from prover.engine.steps import Environment, Runtime, Step
 from prover.engine.tile_code import COLUMNS, GROUPS, LANES, ROWS, TILE
 
@@ -214,7 +214,7 @@ class _Product:
         threads = self._runtime.parts(work)
         along = max((0, 2, 1), key=lambda axis: counts[axis] / -(-counts[axis] // threads))
         parts = []
-        for start, stop in _ranges(counts[along], threads):
+        for start, stop in split((counts[along],), threads):
             part = np.array([0, counts[0], 0, counts[1], 0, counts[2]], np.int64)
             part[2 * along : 2 * along + 2] = start, stop
             parts.append(part)
@@ -276,10 +276,4 @@ class _Product:
         return out
 
     def _share(self, count: int, work: int) -> list[tuple[int, int]]:
-        return _ranges(count, self._runtime.parts(work))
-
-
-def _ranges(count: int, parts: int) -> list[tuple[int, int]]:
-    """0 to count - 1 in at most so many ranges that are about as long: first, last + 1."""
-    bounds = [count * i // parts for i in range(parts + 1)]
-    return [(a, b) for a, b in pairwise(bounds) if a < b]
+        return split((count,), self._runtime.parts(work))

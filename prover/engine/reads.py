@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from protocol.program.descriptor import Leaf
 from prover.engine import store
+from prover.engine.layout import split
 from prover.engine.steps import Environment, Runtime, Step
 
 Array = NDArray[Any]
@@ -153,9 +153,7 @@ class BoxReadStep(Step):
         self.reads = (source,)
         self._points, self._fill, self._tables, self._runtime = points, fill, tables, runtime
         rows = tables.far.size * tables.near.size
-        parts = runtime.parts(points)
-        bounds = [rows * i // parts for i in range(parts + 1)]
-        self._parts = [(a, b) for a, b in pairwise(bounds) if a < b]
+        self._parts = split((rows,), runtime.parts(points))
 
     def run(self, environment: Environment) -> None:
         out = np.empty(self._points, np.uint32)
