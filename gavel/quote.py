@@ -104,9 +104,8 @@ class Quote:
         """The same for people: what and value."""
         left, plan, coins = self.segments - self.done, self.plan, self.gas * self.fee / 10**18
         bonds = f"{amount(self.bond)} for each of {plan.most_pending:,} pending"
-        repaid = amount(self.dispute_refund)
-        lasts = duration(self.dispute_seconds)
-        dispute = f"up to {self.dispute_gas:,} gas for a side and {lasts}; the loser's bond repays {repaid}"
+        repaid = f"the loser's bond repays up to {amount(self.dispute_refund)}"
+        dispute = f"up to {self.dispute_gas:,} gas for a side and {duration(self.dispute_seconds)}; {repaid}"
         per_hour = f"{self.reward * 3600 / plan.trained:.3g}" if plan.trained else "0"
         return [
             ("left to train", f"{left:,} of {self.segments:,} segments; updates: {len(plan.updates):,}"),
